@@ -1,0 +1,7 @@
+//! Carries out what `doyen-core` decides: transport, heartbeats, stores' traits, process host.
+//!
+//! No decision is made here. The seams are the traits [`store::MetaDataDao`],
+//! [`store::BinaryDao`] and [`launcher::Launcher`].
+
+pub mod launcher;
+pub mod store;

@@ -1,0 +1,3 @@
+//! The `doyen` program.
+
+fn main() {}

@@ -1,0 +1,2 @@
+//! Deterministic simulation of Doyen clusters.
+#![forbid(unsafe_code)]

@@ -1,0 +1,1 @@
+//! Whole-program tests on real parts, and what they share.

@@ -1,0 +1,3 @@
+//! How the repository is worked.
+
+fn main() {}
