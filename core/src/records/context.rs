@@ -107,6 +107,9 @@ pub struct ContextRecord {
     pub state: ContextState,
     /// What is wanted of it; `None` once it runs and nothing is wanted.
     pub intent: Option<Intent>,
+    /// The state that it will be final in, once the holder has ended its attempt: whoever holds
+    /// the office then finishes what is left (S9).
+    pub ending: Option<ContextState>,
     /// When it was accepted.
     pub started: Stamp,
     /// When it became final.

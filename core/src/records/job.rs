@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// The most bytes of a configuration or result that a record carries itself; more is spilled to the
 /// binary store.
-pub const INLINE_BYTES_MAX: usize = 32 * 1024;
+pub const INLINE_BYTES_MAX: usize = 16 * 1024;
 
 /// An error as answers show it (rest-api.md 1.2).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

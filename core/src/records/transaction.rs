@@ -283,3 +283,32 @@ pub enum Change {
     /// The watch was lost and is set again: anything may have changed.
     Everything,
 }
+
+/// The records that a committed transaction wrote or removed, as they are now, so that its writer
+/// need not read them again. Those put under no version are left out: theirs is not known.
+#[must_use]
+pub fn written(transaction: &Transaction, stamp: Stamp) -> Vec<(Key, Option<Stored>)> {
+    let stored = |value: &String, version: Version| {
+        let (value, written_by) = (value.clone(), transaction.id.clone());
+        Some(Stored {
+            value,
+            version,
+            created: stamp,
+            modified: stamp,
+            written_by,
+        })
+    };
+    let of = |operation: &Operation| match operation {
+        Operation::Create { key, value } => Some((key.clone(), stored(value, Version(0)))),
+        Operation::Put {
+            key,
+            value,
+            version: Some(version),
+        } => Some((key.clone(), stored(value, version.next()))),
+        Operation::Delete { key, .. } => Some((key.clone(), None)),
+        Operation::Put { version: None, .. }
+        | Operation::Check { .. }
+        | Operation::CheckAbsent { .. } => None,
+    };
+    transaction.operations.iter().filter_map(of).collect()
+}

@@ -1,0 +1,385 @@
+//! Changes of the roster: listing joiners, taking off who leaves, and deciding splits
+//! (protocol.md F2, R).
+//!
+//! | state | on | then |
+//! |---|---|---|
+//! | connected with all | somebody is not connected any more | unstable, since now |
+//! | unstable | the set of the unconnected changes | unstable, since now |
+//! | unstable | connected with all | stable; an announcement is void |
+//! | unstable for `stable-after`, preferred | | replace the roster |
+//! | unstable for `stable-after`, not preferred | | announce, wait `witness-delay`, replace |
+
+use super::keep_oldest::is_preferred;
+use crate::identity::Identity;
+use crate::membership::{Membership, Status};
+use crate::reachability::detector::Detector;
+use crate::records::cluster::{Generation, Roster};
+use crate::records::encode;
+use crate::records::key;
+use crate::records::singleton::{SingletonRecord, SplitRecord};
+use crate::records::transaction::{CommitOutcome, Transaction, Version};
+use crate::server::shared::{Purpose, Shared};
+use crate::time::Time;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+const RETRY: Duration = Duration::from_millis(500);
+const JOINER_FORGOTTEN_AFTER: Duration = Duration::from_secs(10);
+
+/// What a transaction of this part was for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RosterWork {
+    Change,
+    Announce,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Joiner {
+    generation: Generation,
+    heard: Time,
+}
+
+/// An announcement of this side (R4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Announcement {
+    generation: Generation,
+    committed: Option<Time>,
+}
+
+/// Who changes the roster, and when.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct RosterKeeper {
+    joiners: BTreeMap<Identity, Joiner>,
+    unconnected: BTreeSet<Identity>,
+    since: Option<Time>,
+    announcement: Option<Announcement>,
+    split_read: Option<Version>,
+    /// A split of this generation was read: `stable-after` is skipped once (R4).
+    hurried: Option<Generation>,
+    committing: bool,
+    retry_at: Option<Time>,
+}
+
+impl RosterKeeper {
+    /// A `Join` of the current generation arrived.
+    pub(crate) fn joins(&mut self, now: Time, joiner: Identity, generation: Generation) {
+        self.joiners
+            .retain(|other, _| other.address != joiner.address || *other == joiner);
+        self.joiners.insert(
+            joiner,
+            Joiner {
+                generation,
+                heard: now,
+            },
+        );
+    }
+
+    /// The joiners that wait, to beat to them.
+    pub(crate) fn joiners(&self) -> impl Iterator<Item = &Identity> {
+        self.joiners.keys()
+    }
+
+    /// Joiners that have not asked for a while, or whose generation is past.
+    pub(crate) fn forget_joiners(&mut self, now: Time, generation: Generation) -> Vec<Identity> {
+        let stale = |joiner: &Joiner| {
+            joiner.generation != generation || now.since(joiner.heard) > JOINER_FORGOTTEN_AFTER
+        };
+        let gone: Vec<_> = self
+            .joiners
+            .iter()
+            .filter(|(_, one)| stale(one))
+            .map(|(id, _)| id.clone())
+            .collect();
+        self.joiners.retain(|_, joiner| !stale(joiner));
+        gone
+    }
+
+    /// The store's `split` record was read (R4).
+    pub(crate) fn split_was_read(&mut self, shared: &Shared) {
+        let Some(split) = &shared.followed.split else {
+            return;
+        };
+        let changed = self.split_read.is_some_and(|read| read != split.version);
+        self.split_read = Some(split.version);
+        let by_other = split
+            .value
+            .writer
+            .as_ref()
+            .is_some_and(|writer| *writer != shared.me);
+        if changed && by_other && split.value.generation == shared.generation() {
+            self.hurried = Some(split.value.generation);
+        }
+    }
+
+    pub(crate) fn committed(&mut self, shared: &Shared, work: RosterWork, outcome: &CommitOutcome) {
+        self.committing = false;
+        let done = matches!(outcome, CommitOutcome::Committed { .. });
+        if done && work == RosterWork::Announce {
+            if let Some(announcement) = &mut self.announcement {
+                announcement.committed = Some(shared.now);
+            }
+        } else if !done {
+            self.announcement = None;
+            self.retry_at = Some(shared.now.after(RETRY));
+        }
+    }
+
+    pub(crate) fn step(
+        &mut self,
+        shared: &mut Shared,
+        membership: &Membership,
+        detector: &Detector,
+    ) {
+        let Some(roster) = shared.roster().cloned() else {
+            return;
+        };
+        if !shared.listed() {
+            return;
+        }
+        let connected = connected(shared, &roster, detector);
+        self.watch_stability(shared, &roster, &connected);
+        if self.committing || self.retry_at.is_some_and(|at| shared.now < at) {
+            return;
+        }
+        let next = self
+            .listing(shared, &roster, detector, &connected)
+            .or_else(|| delisting(shared, &roster, membership, detector));
+        if let Some(next) = next {
+            self.change(shared, next);
+        } else {
+            self.decide(shared, &roster, &connected);
+        }
+    }
+
+    pub(crate) fn deadline(&self, shared: &Shared) -> Option<Time> {
+        if self.committing {
+            return None;
+        }
+        let since = self.since?;
+        let due = match self.announcement {
+            Some(Announcement {
+                committed: Some(at),
+                ..
+            }) => at.after(shared.times().witness_delay),
+            Some(_) => return None,
+            None if self.hurried == Some(shared.generation()) => shared.now,
+            None => since.after(shared.times().stable_after),
+        };
+        Some(self.retry_at.map_or(due, |at| due.max(at)))
+    }
+
+    fn watch_stability(
+        &mut self,
+        shared: &Shared,
+        roster: &Roster,
+        connected: &BTreeSet<Identity>,
+    ) {
+        let unconnected: BTreeSet<_> = roster
+            .listed
+            .iter()
+            .filter(|one| !connected.contains(*one))
+            .cloned()
+            .collect();
+        if unconnected.is_empty() {
+            // Having been connected with all since it was sent voids an announcement (R4).
+            self.announcement = None;
+            self.since = None;
+        } else if unconnected != self.unconnected || self.since.is_none() {
+            self.since = Some(shared.now);
+        }
+        if self
+            .announcement
+            .is_some_and(|one| one.generation != roster.generation)
+        {
+            self.announcement = None;
+        }
+        self.unconnected = unconnected;
+    }
+
+    /// F2: the leader lists a joiner of this generation that is connected with every listed server
+    /// that the leader is connected with.
+    fn listing(
+        &self,
+        shared: &Shared,
+        roster: &Roster,
+        detector: &Detector,
+        connected: &BTreeSet<Identity>,
+    ) -> Option<Roster> {
+        if !leads(shared, roster, detector) || shared.leaving {
+            return None;
+        }
+        let (now, detection, me) = (shared.now, shared.times().detection, &shared.me);
+        let known = |joiner: &Identity| {
+            let theirs = detector.heard(joiner).map(|(_, beat)| beat);
+            detector.connected(now, detection, me, joiner)
+                && theirs.is_some_and(|theirs| {
+                    connected.iter().filter(|one| *one != me).all(|one| {
+                        let replaced = one.address == joiner.address;
+                        let heard = detector.heard(one).map(|(_, beat)| beat);
+                        replaced
+                            || (theirs.hears.contains(one)
+                                && heard.is_some_and(|beat| beat.hears.contains(joiner)))
+                    })
+                })
+        };
+        let room = shared
+            .limits()
+            .members_max
+            .saturating_sub(roster.listed.len());
+        let joiners: Vec<_> = self
+            .joiners
+            .iter()
+            .filter(|(id, one)| {
+                one.generation == roster.generation && !roster.lists(id) && known(id)
+            })
+            .map(|(id, _)| id.clone())
+            .take(room)
+            .collect();
+        (!joiners.is_empty()).then(|| roster.joined_by(&joiners))
+    }
+
+    /// R4.
+    fn decide(&mut self, shared: &mut Shared, roster: &Roster, connected: &BTreeSet<Identity>) {
+        if shared.leaving || self.deadline(shared).is_none_or(|due| shared.now < due) {
+            return;
+        }
+        let preferred = is_preferred(roster, connected, shared.config.get().down_if_alone);
+        if preferred || self.announcement.is_some() {
+            self.hurried = None;
+            // Recomputed in the step that sends it: `connected` is of this very moment.
+            self.change(shared, roster.keeping(connected));
+        } else {
+            self.announce(shared, roster.generation, connected);
+        }
+    }
+
+    fn announce(
+        &mut self,
+        shared: &mut Shared,
+        generation: Generation,
+        connected: &BTreeSet<Identity>,
+    ) {
+        let (Some(layout), Some(split), Some(cluster)) = (
+            shared.layout(),
+            shared.followed.split.as_ref().map(|split| split.version),
+            shared
+                .followed
+                .cluster
+                .as_ref()
+                .map(|cluster| cluster.version),
+        ) else {
+            return;
+        };
+        self.hurried = None;
+        let record = SplitRecord {
+            generation,
+            writer: Some(shared.me.clone()),
+            connected: connected.clone(),
+            rest: Default::default(),
+        };
+        let transaction = shared
+            .outbox
+            .transaction()
+            .check(key::cluster(), cluster)
+            .put(layout.split(), encode(&record), split);
+        self.announcement = Some(Announcement {
+            generation,
+            committed: None,
+        });
+        self.committing = true;
+        shared.commit(transaction, Purpose::Roster(RosterWork::Announce));
+    }
+
+    fn change(&mut self, shared: &mut Shared, next: Roster) {
+        if let Some(transaction) = roster_change(shared, next) {
+            self.committing = true;
+            shared.commit(transaction, Purpose::Roster(RosterWork::Change));
+        }
+    }
+}
+
+/// The listed servers that we are connected with, ourselves included (R3).
+fn connected(shared: &Shared, roster: &Roster, detector: &Detector) -> BTreeSet<Identity> {
+    let (now, detection, me) = (shared.now, shared.times().detection, &shared.me);
+    let with = |one: &&Identity| *one == me || detector.connected(now, detection, me, one);
+    roster.listed.iter().filter(with).cloned().collect()
+}
+
+/// R2: the leader is the oldest listed server that one sees reachable.
+pub(crate) fn leader(shared: &Shared, roster: &Roster, detector: &Detector) -> Option<Identity> {
+    let hears = detector.hears(shared.now, shared.times().detection);
+    roster
+        .listed
+        .iter()
+        .find(|one| **one == shared.me || hears.contains(one))
+        .cloned()
+}
+
+fn leads(shared: &Shared, roster: &Roster, detector: &Detector) -> bool {
+    leader(shared, roster, detector).as_ref() == Some(&shared.me)
+}
+
+/// R1: no change waits for convergence; who is Exiting is taken off by the leader at once. A
+/// leaving server that the leader does not take off in time does it itself (ADR 0004).
+fn delisting(
+    shared: &Shared,
+    roster: &Roster,
+    membership: &Membership,
+    detector: &Detector,
+) -> Option<Roster> {
+    let exiting = |one: &&Identity| membership.status(one) == Some(Status::Exiting);
+    let leaves: BTreeSet<_> = roster.listed.iter().filter(exiting).cloned().collect();
+    let mine = leaves.contains(&shared.me);
+    if leaves.is_empty() || !(leads(shared, roster, detector) || mine) {
+        return None;
+    }
+    let gone = if mine {
+        BTreeSet::from([shared.me.clone()])
+    } else {
+        leaves
+    };
+    let stay = roster
+        .listed
+        .iter()
+        .filter(|one| !gone.contains(*one))
+        .cloned()
+        .collect();
+    Some(roster.keeping(&stay))
+}
+
+/// The transaction that replaces the roster. One that leaves anyone out is guarded by `singleton`
+/// too, and takes the office for its writer when it leaves out the holder (R5).
+fn roster_change(shared: &mut Shared, next: Roster) -> Option<Transaction> {
+    let layout = shared.layout()?;
+    let cluster = shared.followed.cluster.clone()?;
+    let singleton = shared.followed.singleton.clone()?;
+    let leaves_out = cluster
+        .value
+        .roster
+        .listed
+        .iter()
+        .any(|one| !next.lists(one));
+    let takes = !next.lists(&singleton.value.holder) && next.lists(&shared.me);
+    let mut record = cluster.value;
+    record.roster = next;
+    let mut transaction =
+        shared
+            .outbox
+            .transaction()
+            .put(key::cluster(), encode(&record), cluster.version);
+    if takes {
+        let epoch = singleton.value.epoch.next();
+        let holder = shared.me.clone();
+        let office = SingletonRecord {
+            epoch,
+            holder,
+            rest: singleton.value.rest,
+        };
+        transaction = transaction
+            .put(layout.singleton(), encode(&office), singleton.version)
+            .put_any(layout.pulse(), encode(&crate::join::pulse(epoch)));
+    } else if leaves_out {
+        transaction = transaction.check(layout.singleton(), singleton.version);
+    }
+    Some(transaction)
+}

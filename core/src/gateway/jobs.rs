@@ -1,0 +1,444 @@
+//! Jobs as a gateway sees them: written beside the driver it saw, watched, answered from the record
+//! (protocol.md J1 to J3); and kills.
+
+use super::{DriverLinks, KeyAnswer, Next, read_key, watch};
+use crate::identity::{ContextId, JobId};
+use crate::input::NewJob;
+use crate::output::Answer;
+use crate::records::call::{KeyObject, KeyRecord};
+use crate::records::context::{ContextRecord, ContextState, NameRecord, OwnerRecord};
+use crate::records::encode;
+use crate::records::job::{JobContextRecord, JobRecord, JobRefusal, JobState};
+use crate::records::key::{Key, Layout};
+use crate::records::transaction::{
+    CommitOutcome, Operation, Query, Snapshot, Transaction, Version,
+};
+use crate::server::follow::decoded;
+use crate::server::shared::Shared;
+use crate::wire::Message;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Stage {
+    /// For the context of the name.
+    Naming,
+    /// For that context's records.
+    Placing(ContextId),
+    Writing(ContextId),
+    /// The key belongs to another job: for its context.
+    Following,
+    Waiting(ContextId),
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct JobRequest {
+    job: NewJob,
+    watched: JobId,
+    stage: Stage,
+    refusal: Option<JobRefusal>,
+}
+
+impl JobRequest {
+    pub(super) fn new(job: NewJob) -> Self {
+        Self {
+            watched: job.id.clone(),
+            job,
+            stage: Stage::Naming,
+            refusal: None,
+        }
+    }
+
+    pub(super) fn go_on(&mut self, shared: &mut Shared) -> Next {
+        let Some(layout) = shared.layout() else {
+            return Next::Again;
+        };
+        if let Some(refusal) = self.refusal.clone() {
+            return Next::Answer(Answer::JobRefused(refusal));
+        }
+        Next::Look(self.records(&layout))
+    }
+
+    pub(super) fn expired(&self) -> Answer {
+        match self.stage {
+            Stage::Naming | Stage::Placing(_) => Answer::ContextNotFound,
+            Stage::Writing(_) => Answer::Unknown,
+            Stage::Following | Stage::Waiting(_) => Answer::JobWaiting {
+                job: self.watched.clone(),
+            },
+        }
+    }
+
+    pub(super) fn looked(&mut self, shared: &mut Shared, found: &Snapshot) -> Next {
+        let Some(layout) = shared.layout() else {
+            return Next::Again;
+        };
+        match self.stage.clone() {
+            Stage::Naming => {
+                let name = layout.context_name(&self.job.context_name);
+                let Some(record) = decoded::<NameRecord>(shared, found, &name, "a name") else {
+                    return Next::Answer(Answer::ContextNotFound);
+                };
+                self.stage = Stage::Placing(record.value.context);
+                Next::Look(self.records(&layout))
+            }
+            Stage::Placing(context) => self.place(shared, &layout, found, &context),
+            Stage::Writing(context) => self.after_lost_answer(shared, &layout, found, &context),
+            Stage::Following => {
+                let key = layout.job_context(&self.watched);
+                let live = decoded::<JobContextRecord>(shared, found, &key, "a job's context");
+                match (self.done(shared, &layout, found), live) {
+                    (Some(answer), _) => Next::Answer(answer),
+                    (None, Some(live)) => {
+                        self.stage = Stage::Waiting(live.value.context);
+                        Next::Look(self.records(&layout))
+                    }
+                    (None, None) => Next::Again,
+                }
+            }
+            Stage::Waiting(context) => self.wait(shared, &layout, found, &context),
+        }
+    }
+
+    pub(super) fn committed(
+        &mut self,
+        shared: &mut Shared,
+        links: &DriverLinks,
+        withdrawn: bool,
+        outcome: &CommitOutcome,
+        transaction: Option<&Transaction>,
+    ) -> Next {
+        let Some(layout) = shared.layout() else {
+            return Next::Again;
+        };
+        if withdrawn {
+            // Whether or not the refused record could be removed, the answer is the same.
+            let refusal = self.refusal.clone();
+            return refusal.map_or(Next::Again, |r| Next::Answer(Answer::JobRefused(r)));
+        }
+        let Stage::Writing(context) = self.stage.clone() else {
+            return Next::Again;
+        };
+        match outcome {
+            CommitOutcome::Committed { .. } => {
+                self.stage = Stage::Waiting(context.clone());
+                hint(shared, links, &context, &self.watched);
+                Next::Watch(self.records(&layout))
+            }
+            CommitOutcome::Refused { operation } => {
+                let failed = transaction.and_then(|one| one.operations.get(*operation));
+                if matches!(failed, Some(Operation::Check { .. })) {
+                    // The owner changed since it was read: decide again (W1).
+                    self.stage = Stage::Naming;
+                    return Next::Look(self.records(&layout));
+                }
+                Next::Look(self.records(&layout))
+            }
+            CommitOutcome::Unknown => Next::Look(self.records(&layout)),
+            CommitOutcome::NotSent { .. } => {
+                self.stage = Stage::Naming;
+                Next::Again
+            }
+        }
+    }
+
+    fn place(
+        &mut self,
+        shared: &mut Shared,
+        layout: &Layout,
+        found: &Snapshot,
+        context: &ContextId,
+    ) -> Next {
+        let record = decoded::<ContextRecord>(shared, found, &layout.context(context), "a context");
+        let owner = decoded::<OwnerRecord>(shared, found, &layout.owner(context), "an owner");
+        let (Some(record), Some(owner)) = (record, owner) else {
+            // It ended between the two looks.
+            return Next::Answer(Answer::ContextNotFound);
+        };
+        match record.value.state {
+            ContextState::Running if owner.value.owner.is_some() => {
+                self.stage = Stage::Writing(context.clone());
+                Next::Write(self.write(shared, layout, context, &record.value, owner.version))
+            }
+            // Not ready yet: look again when it changes.
+            ContextState::Started | ContextState::Restarting | ContextState::Running => {
+                Next::Watch(self.records(layout))
+            }
+            ContextState::Stopping => Next::Answer(Answer::JobRefused(JobRefusal::ContextStopping)),
+            ContextState::Finished | ContextState::Killed | ContextState::Error => {
+                Next::Answer(Answer::ContextNotFound)
+            }
+        }
+    }
+
+    /// The transaction was refused by what is there already, or its outcome is not known.
+    fn after_lost_answer(
+        &mut self,
+        shared: &mut Shared,
+        layout: &Layout,
+        found: &Snapshot,
+        context: &ContextId,
+    ) -> Next {
+        if let Some(key) = self.job.key.clone()
+            && let Some(record) =
+                decoded::<KeyRecord>(shared, found, &layout.idempotency(&key.digest), "a key")
+        {
+            match read_key(&record.value, &key.request) {
+                KeyAnswer::Mismatch => return Next::Answer(Answer::KeyMismatch),
+                KeyAnswer::Object(KeyObject::Job(job)) if job != self.watched => {
+                    self.watched = job;
+                    self.stage = Stage::Following;
+                    return Next::Look(self.records(layout));
+                }
+                KeyAnswer::Object(KeyObject::Call(_)) => return Next::Answer(Answer::Unknown),
+                KeyAnswer::Object(KeyObject::Job(_)) => {}
+            }
+        }
+        let live = found
+            .records
+            .contains_key(&layout.job(context, &self.watched));
+        let done = found.records.contains_key(&layout.done(&self.watched));
+        if live || done {
+            self.stage = Stage::Waiting(context.clone());
+            return Next::Look(self.records(layout));
+        }
+        // Not committed: decide anew, guarded by the absence of both.
+        self.stage = Stage::Naming;
+        Next::Again
+    }
+
+    fn wait(
+        &mut self,
+        shared: &mut Shared,
+        layout: &Layout,
+        found: &Snapshot,
+        context: &ContextId,
+    ) -> Next {
+        if let Some(answer) = self.done(shared, layout, found) {
+            return Next::Answer(answer);
+        }
+        let key = layout.job(context, &self.watched);
+        let Some(live) = decoded::<JobRecord>(shared, found, &key, "a job") else {
+            // Neither live nor done: withdrawn by whoever waited for it first.
+            return Next::Answer(Answer::JobNotFound);
+        };
+        match live.value.state.clone() {
+            JobState::Running if !self.job.sync => {
+                Next::Answer(Answer::JobAccepted(Box::new(live.value)))
+            }
+            JobState::Submitted | JobState::Running => Next::Watch(self.records(layout)),
+            JobState::Refused { refusal } => {
+                self.refusal = Some(refusal);
+                Next::Withdraw(withdraw(shared, layout, &live.value, live.version))
+            }
+            JobState::Finished | JobState::Error | JobState::Killed => {
+                Next::Answer(over(&self.job, live.value))
+            }
+        }
+    }
+
+    fn done(&self, shared: &mut Shared, layout: &Layout, found: &Snapshot) -> Option<Answer> {
+        let key = layout.done(&self.watched);
+        let record = decoded::<JobRecord>(shared, found, &key, "a final job")?;
+        Some(over(&self.job, record.value))
+    }
+
+    fn records(&self, layout: &Layout) -> Query {
+        let job = &self.watched;
+        match &self.stage {
+            Stage::Naming => watch([layout.context_name(&self.job.context_name)]),
+            Stage::Placing(context) => watch([layout.context(context), layout.owner(context)]),
+            Stage::Writing(context) => {
+                let key = self
+                    .job
+                    .key
+                    .as_ref()
+                    .map(|key| layout.idempotency(&key.digest));
+                watch(
+                    [layout.job(context, job), layout.done(job)]
+                        .into_iter()
+                        .chain(key),
+                )
+            }
+            Stage::Following => watch([layout.job_context(job), layout.done(job)]),
+            Stage::Waiting(context) => watch([layout.job(context, job), layout.done(job)]),
+        }
+    }
+
+    fn write(
+        &self,
+        shared: &mut Shared,
+        layout: &Layout,
+        context: &ContextId,
+        record: &ContextRecord,
+        owner: Version,
+    ) -> Transaction {
+        let job = &self.job;
+        let value = JobRecord {
+            id: job.id.clone(),
+            context: context.clone(),
+            context_name: record.name.clone(),
+            main_class: job.main_class.clone(),
+            class_path: job.class_path.clone(),
+            config: job.config.clone(),
+            sync: job.sync,
+            user: job.user.clone(),
+            state: JobState::Submitted,
+            kill: false,
+            started: shared.stamps.now(shared.now),
+            ended: None,
+            error: None,
+            result: None,
+            key: job.key.as_ref().map(|key| key.digest.clone()),
+            rest: Default::default(),
+        };
+        let place = JobContextRecord {
+            context: context.clone(),
+        };
+        let mut transaction = shared
+            .outbox
+            .transaction()
+            .check(layout.owner(context), owner)
+            .check_absent(layout.done(&job.id))
+            .create(layout.job(context, &job.id), encode(&value))
+            .create(layout.job_context(&job.id), encode(&place));
+        if let Some(key) = &job.key {
+            let object = KeyObject::Job(job.id.clone());
+            let value = KeyRecord {
+                request: key.request.clone(),
+                object,
+                rest: Default::default(),
+            };
+            transaction = transaction.create(layout.idempotency(&key.digest), encode(&value));
+        }
+        transaction
+    }
+}
+
+/// Removes a refused job: nothing of it is listed, and its key is free again (J3, C5).
+pub(crate) fn withdraw(
+    shared: &mut Shared,
+    layout: &Layout,
+    job: &JobRecord,
+    version: Version,
+) -> Transaction {
+    let transaction = shared
+        .outbox
+        .transaction()
+        .delete(layout.job(&job.context, &job.id), version)
+        .delete(layout.job_context(&job.id), Version(0));
+    match &job.key {
+        Some(digest) => transaction.delete(layout.idempotency(digest), Version(0)),
+        None => transaction,
+    }
+}
+
+fn over(job: &NewJob, record: JobRecord) -> Answer {
+    if job.sync {
+        Answer::JobDone(Box::new(record))
+    } else {
+        Answer::JobAccepted(Box::new(record))
+    }
+}
+
+fn hint(shared: &mut Shared, links: &DriverLinks, context: &ContextId, job: &JobId) {
+    if let Some(driver) = links.get(context) {
+        let message = Message::JobHint {
+            context: context.clone(),
+            job: job.clone(),
+        };
+        shared.outbox.send(driver, message);
+    }
+}
+
+/// A request to kill a job.
+#[derive(Clone, Debug)]
+pub(super) struct KillRequest {
+    job: JobId,
+    context: Option<ContextId>,
+    asked: bool,
+}
+
+impl KillRequest {
+    pub(super) const fn new(job: JobId) -> Self {
+        Self {
+            job,
+            context: None,
+            asked: false,
+        }
+    }
+
+    pub(super) fn expired(&self) -> Answer {
+        Answer::JobWaiting {
+            job: self.job.clone(),
+        }
+    }
+
+    pub(super) fn go_on(&mut self, shared: &mut Shared) -> Next {
+        shared.layout().map_or(Next::Again, |layout| {
+            Next::Look(watch(self.records(&layout)))
+        })
+    }
+
+    pub(super) fn looked(&mut self, shared: &mut Shared, found: &Snapshot) -> Next {
+        let Some(layout) = shared.layout() else {
+            return Next::Again;
+        };
+        let done = decoded::<JobRecord>(shared, found, &layout.done(&self.job), "a final job");
+        if let Some(done) = done {
+            return Next::Answer(Answer::JobDone(Box::new(done.value)));
+        }
+        let Some(context) = self.context.clone() else {
+            let key = layout.job_context(&self.job);
+            let live = decoded::<JobContextRecord>(shared, found, &key, "a job's context");
+            let Some(live) = live else {
+                return Next::Answer(Answer::JobNotFound);
+            };
+            self.context = Some(live.value.context);
+            return Next::Look(watch(self.records(&layout)));
+        };
+        let key = layout.job(&context, &self.job);
+        let Some(live) = decoded::<JobRecord>(shared, found, &key, "a job") else {
+            return Next::Answer(Answer::JobNotFound);
+        };
+        if matches!(live.value.state, JobState::Refused { .. }) {
+            return Next::Answer(Answer::JobNotFound);
+        }
+        if live.value.kill || self.asked {
+            return Next::Watch(watch(self.records(&layout)));
+        }
+        let mut record = live.value;
+        record.kill = true;
+        Next::Write(
+            shared
+                .outbox
+                .transaction()
+                .put(key, encode(&record), live.version),
+        )
+    }
+
+    pub(super) fn committed(
+        &mut self,
+        shared: &mut Shared,
+        links: &DriverLinks,
+        outcome: &CommitOutcome,
+    ) -> Next {
+        let Some(layout) = shared.layout() else {
+            return Next::Again;
+        };
+        if matches!(outcome, CommitOutcome::Committed { .. }) {
+            self.asked = true;
+            if let Some(context) = &self.context {
+                hint(shared, links, context, &self.job);
+            }
+            return Next::Watch(watch(self.records(&layout)));
+        }
+        Next::Look(watch(self.records(&layout)))
+    }
+
+    fn records(&self, layout: &Layout) -> Vec<Key> {
+        let live = match &self.context {
+            Some(context) => layout.job(context, &self.job),
+            None => layout.job_context(&self.job),
+        };
+        vec![live, layout.done(&self.job)]
+    }
+}

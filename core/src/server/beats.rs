@@ -1,0 +1,180 @@
+//! Beats: what this server says in them, to whom and how often, and what it hears
+//! (protocol.md S, Beats; R3).
+
+use super::ServerProcess;
+use crate::identity::{ContextId, Identity};
+use crate::output::{BeatPlan, ClusterEvent, Output};
+use crate::reachability::ring::neighbours;
+use crate::singleton::owed_beats;
+use crate::supervisor::DriverContact;
+use crate::wire::{Beat, Message};
+use std::collections::BTreeSet;
+
+impl ServerProcess {
+    pub(super) fn beat(&mut self, beat: Beat) {
+        let (from, vacant) = (beat.from.clone(), beat.vacant);
+        if beat.generation > self.shared.generation() || beat.epoch > self.shared.epoch() {
+            self.follow.want(&mut self.shared);
+        }
+        if self.detector.record(self.shared.now, beat) {
+            self.singleton.heard(&self.shared, &from, vacant);
+        }
+    }
+
+    /// Renews the beat thread's beat (S6), at once when roster or office changed.
+    pub(super) fn beats(&mut self) {
+        let shared = &self.shared;
+        let renewal = shared.times().beat_renewal;
+        if self
+            .beat_sent
+            .is_some_and(|sent| shared.now < sent.after(renewal))
+        {
+            return;
+        }
+        let age = shared.store_age();
+        let holds = shared.holds_office();
+        // S7: only while another one has the store, so that the office does not wander in vain.
+        let vacant = holds && age >= shared.times().vacant_after && self.others_have_store();
+        let beat = Beat {
+            from: shared.me.clone(),
+            sequence: 0,
+            generation: shared.generation(),
+            epoch: shared.epoch(),
+            holder: shared.holder().map(|holder| holder.incarnation),
+            hears: self.detector.hears(shared.now, shared.times().detection),
+            store_age_ms: u64::try_from(age.as_millis()).unwrap_or(u64::MAX),
+            vacant,
+        };
+        let plan = BeatPlan {
+            beat: Some(beat),
+            targets: self.targets(),
+        };
+        self.beat_sent = Some(self.shared.now);
+        self.shared.outbox.push(Output::Beat(plan));
+    }
+
+    /// The holder beats fast to its candidates and its ring, others slowly to their ring; joiners
+    /// are beaten to fast, and beat fast, so that they are listed soon.
+    fn targets(&self) -> std::collections::BTreeMap<crate::identity::Address, std::time::Duration> {
+        let shared = &self.shared;
+        let (fast, slow) = (shared.times().beat, shared.times().slow_beat);
+        let listed = shared
+            .roster()
+            .map(|roster| roster.listed.clone())
+            .unwrap_or_default();
+        let me = &shared.me;
+        if !listed.contains(me) {
+            let all = listed.iter().map(|one| (one.address.clone(), fast));
+            return all.filter(|(address, _)| *address != me.address).collect();
+        }
+        let holds = shared.holds_office();
+        let members: BTreeSet<_> = listed.iter().cloned().collect();
+        let ring = neighbours(me, &members, shared.limits().monitored_by);
+        let interval = if holds { fast } else { slow };
+        let mut targets: std::collections::BTreeMap<_, _> = ring
+            .into_iter()
+            .map(|one| (one.address, interval))
+            .collect();
+        if holds {
+            targets.extend(owed_beats(&listed, me).map(|one| (one.address.clone(), fast)));
+        }
+        targets.extend(self.roster.joiners().map(|one| (one.address.clone(), fast)));
+        targets.remove(&me.address);
+        targets
+    }
+
+    pub(super) fn others_have_store(&self) -> bool {
+        let shared = &self.shared;
+        let fresh = shared
+            .times()
+            .vacant_after
+            .saturating_add(shared.times().slow_beat);
+        let listed = shared
+            .roster()
+            .into_iter()
+            .flat_map(|roster| &roster.listed);
+        listed.filter(|one| **one != shared.me).any(|one| {
+            self.detector.heard(one).is_some_and(|(at, beat)| {
+                shared.now.since(at) < shared.times().detection
+                    && u128::from(beat.store_age_ms) < fresh.as_millis()
+            })
+        })
+    }
+
+    /// Carries what the detector says over into our row of the reachability table.
+    pub(super) fn observe(&mut self) {
+        let shared = &mut self.shared;
+        let Some(roster) = shared.roster().cloned() else {
+            return;
+        };
+        if !roster.lists(&shared.me) {
+            return;
+        }
+        let hears = self.detector.hears(shared.now, shared.times().detection);
+        let watched: BTreeSet<_> = roster.listed.iter().cloned().collect();
+        for member in neighbours(&shared.me, &watched, shared.limits().monitored_by) {
+            let reachable = hears.contains(&member);
+            let waits = self.detector.silence(shared.now, &member);
+            // Not heard yet, but not for long: nothing is known.
+            if !reachable && waits.is_none_or(|silence| silence < shared.times().detection) {
+                continue;
+            }
+            if self.membership.observe(&member, reachable) {
+                self.gossip_dirty = true;
+                let event = if reachable {
+                    ClusterEvent::Reachable { member }
+                } else {
+                    ClusterEvent::Unreachable { member }
+                };
+                shared.outbox.event(event);
+            }
+        }
+    }
+
+    /// E8: a driver gives a sign of life; it is confirmed only while we have the store or are
+    /// connected with the holder.
+    pub(super) fn driver_beat(
+        &mut self,
+        from: &Identity,
+        sequence: u64,
+        context: ContextId,
+        name: String,
+        owns: bool,
+    ) {
+        let known = self.drivers.contains_key(&from.incarnation);
+        if !known && self.drivers.len() >= super::DRIVERS_MAX {
+            self.drivers.retain(|_, contact| contact.linked);
+            let drivers = &self.drivers;
+            self.driver_names
+                .retain(|incarnation, _| drivers.contains_key(incarnation));
+        }
+        let shared = &mut self.shared;
+        let linked = self.links.contains(from);
+        let contact = DriverContact {
+            heard: shared.now,
+            linked,
+        };
+        let before = self.drivers.insert(from.incarnation, contact);
+        if before.is_none_or(|before| !before.linked) {
+            self.supervisor.stir();
+        }
+        self.driver_names
+            .insert(from.incarnation, (from.clone(), name, owns));
+        if owns && linked {
+            self.driver_links.insert(context, from.clone());
+        }
+        let (now, detection) = (shared.now, shared.times().detection);
+        let with_holder = shared.holder().is_some_and(|holder| {
+            *holder == shared.me || self.detector.connected(now, detection, &shared.me, holder)
+        });
+        if shared.listed() && (shared.has_store() || with_holder) {
+            let servers = shared
+                .roster()
+                .map(|roster| roster.listed.clone())
+                .unwrap_or_default();
+            shared
+                .outbox
+                .send(from, Message::DriverHeard { sequence, servers });
+        }
+    }
+}

@@ -1,0 +1,437 @@
+//! The office: who holds it, how it is kept, and how it moves (protocol.md S).
+//!
+//! | what a candidate sees of the holder | what it does |
+//! |---|---|
+//! | its connection broke and a new dial is refused, or another incarnation answers | claim: S4 |
+//! | its beats say `vacant` | claim: S7 |
+//! | no beat for `claim-after`, or `pulse` unmoved for `hung-after` | challenge, wait, claim: S5, S6 |
+//!
+//! The i-th candidate waits 150 ms × i in every case (S8). A claim is a guess that the guards of
+//! its transaction check; a wrong one is refused by the store and costs nothing.
+
+use crate::identity::Identity;
+use crate::join::pulse;
+use crate::output::{ClusterEvent, TakenBy};
+use crate::reachability::detector::Detector;
+use crate::records::encode;
+use crate::records::key;
+use crate::records::singleton::{ChallengeRecord, Epoch, PulseRecord, SingletonRecord};
+use crate::records::transaction::{CommitOutcome, Version};
+use crate::server::shared::{Purpose, Shared};
+use crate::time::Time;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// The holder's beats go to so many candidates at its fast interval, and only they challenge by
+/// silence (S5).
+pub(crate) const CANDIDATES: usize = 5;
+const RETRY: Duration = Duration::from_millis(100);
+
+/// What a transaction of this part was for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SingletonWork {
+    Claim(TakenBy),
+    Challenge,
+    Pulse,
+    Grant,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Challenged {
+    epoch: Epoch,
+    /// The version of `pulse` at the commit of the challenge (S5).
+    baseline: Version,
+    /// When the claim may be made; `None` until the challenge is committed.
+    claim_at: Option<Time>,
+}
+
+/// One server's part in keeping and moving the office.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Singleton {
+    /// Since when the holder that we know is the holder, or our count began anew.
+    counting_since: Time,
+    broken: Option<Identity>,
+    proof: Option<(Identity, Time)>,
+    alive_after_proof: BTreeSet<Identity>,
+    vacant_since: Option<Time>,
+    challenged: Option<Challenged>,
+    last_challenge: Option<Time>,
+    committing: bool,
+    retry_at: Option<Time>,
+    pulses: u64,
+    pulse_sent: Option<Time>,
+    answered: Option<Version>,
+    pulsing: bool,
+}
+
+impl Singleton {
+    /// Epoch or holder changed.
+    pub(crate) fn office_changed(&mut self, now: Time) {
+        let alive_after_proof = std::mem::take(&mut self.alive_after_proof);
+        *self = Self {
+            counting_since: now,
+            alive_after_proof,
+            ..Self::default()
+        };
+    }
+
+    /// Our own timers fired late: the holder's silence is counted anew (S5).
+    pub(crate) fn count_anew(&mut self, now: Time) {
+        self.counting_since = now;
+    }
+
+    /// The main link to the holder broke: half of a proof.
+    pub(crate) fn link_broke(&mut self, shared: &Shared, peer: &Identity) {
+        if shared.holder() == Some(peer) {
+            self.broken = Some(peer.clone());
+        }
+    }
+
+    /// A dial to an address was refused by the peer itself: the other half (S4).
+    pub(crate) fn dial_refused(&mut self, shared: &mut Shared, address: &crate::identity::Address) {
+        let victim = self
+            .broken
+            .clone()
+            .filter(|broken| broken.address == *address);
+        if let Some(victim) = victim {
+            self.prove(shared, victim, "refused");
+        }
+    }
+
+    /// A link is there: to the holder itself, so it lives; or to another incarnation at its
+    /// address, so it is dead (S4).
+    pub(crate) fn link_came(&mut self, shared: &mut Shared, peer: &Identity) {
+        if self.broken.as_ref() == Some(peer) {
+            self.broken = None;
+        }
+        let replaced = shared
+            .holder()
+            .filter(|holder| holder.address == peer.address && *holder != peer)
+            .cloned();
+        if let Some(victim) = replaced.filter(|victim| *victim != shared.me) {
+            self.prove(shared, victim, "replaced");
+        }
+    }
+
+    /// The holder beats.
+    pub(crate) fn heard(&mut self, shared: &Shared, from: &Identity, vacant: bool) {
+        if shared.holder() != Some(from) {
+            return;
+        }
+        if self
+            .proof
+            .as_ref()
+            .is_some_and(|(victim, _)| victim == from)
+        {
+            // A victim that turns out to live: proof is never taken against it again (S4).
+            self.proof = None;
+            self.alive_after_proof.insert(from.clone());
+        }
+        self.vacant_since = vacant.then(|| self.vacant_since.unwrap_or(shared.now));
+    }
+
+    fn prove(&mut self, shared: &mut Shared, victim: Identity, how: &'static str) {
+        if shared.holder() == Some(&victim)
+            && !self.alive_after_proof.contains(&victim)
+            && self.proof.is_none()
+        {
+            shared.outbox.event(ClusterEvent::ProofOfDeath {
+                member: victim.clone(),
+                how,
+            });
+            self.proof = Some((victim, shared.now));
+        }
+    }
+
+    pub(crate) fn step(&mut self, shared: &mut Shared, detector: &Detector) {
+        if !shared.listed() || shared.followed.singleton.is_none() {
+            return;
+        }
+        if shared.holds_office() {
+            self.keep(shared);
+        } else {
+            self.watch(shared, detector);
+        }
+    }
+
+    pub(crate) fn deadline(&self, shared: &Shared, detector: &Detector) -> Option<Time> {
+        if !shared.listed() || shared.followed.singleton.is_none() {
+            return None;
+        }
+        if shared.holds_office() {
+            let next = self
+                .pulse_sent
+                .map_or(shared.now, |sent| sent.after(shared.times().pulse));
+            return (!self.pulsing).then_some(next);
+        }
+        if self.committing || shared.leaving {
+            return None;
+        }
+        let wait = self.turn(shared, detector);
+        let reasons = [
+            self.proof.as_ref().map(|(_, at)| at.after(wait)),
+            self.vacant_since.map(|at| at.after(wait)),
+            Some(self.challenge_due(shared, detector, wait)),
+            self.challenged.as_ref().and_then(|one| one.claim_at),
+        ];
+        let due = reasons.into_iter().flatten().min();
+        due.map(|due| self.retry_at.map_or(due, |at| due.max(at)))
+    }
+
+    pub(crate) fn committed(
+        &mut self,
+        shared: &mut Shared,
+        work: SingletonWork,
+        sent: Time,
+        outcome: &CommitOutcome,
+    ) {
+        let done = matches!(outcome, CommitOutcome::Committed { .. });
+        match work {
+            SingletonWork::Pulse => {
+                self.pulsing = false;
+                if !done {
+                    self.pulse_sent = Some(shared.now);
+                    self.answered = None;
+                }
+                return;
+            }
+            SingletonWork::Challenge if done => {
+                let took = shared.now.since(sent);
+                let wait = shared.times().challenge_wait.max(took.saturating_mul(3));
+                if let Some(challenged) = &mut self.challenged {
+                    challenged.claim_at = Some(shared.now.after(wait));
+                }
+            }
+            SingletonWork::Challenge => {
+                // It was not made, so the next one need not wait its pause.
+                self.challenged = None;
+                self.last_challenge = None;
+            }
+            SingletonWork::Claim(TakenBy::Challenge) => self.challenged = None,
+            SingletonWork::Claim(_) | SingletonWork::Grant => {}
+        }
+        self.committing = false;
+        if !done {
+            self.retry_at = Some(shared.now.after(RETRY));
+        }
+    }
+
+    /// S3: gives the office to the next oldest listed server; `false` when there is nobody.
+    pub(crate) fn grant(&mut self, shared: &mut Shared, detector: &Detector) -> bool {
+        if self.committing || self.retry_at.is_some_and(|at| shared.now < at) {
+            return true;
+        }
+        let heir = candidates(shared, detector).into_iter().next();
+        let Some(heir) = heir else { return false };
+        self.take(shared, heir, SingletonWork::Grant, None);
+        true
+    }
+
+    /// The holder's duties: raise `pulse` every 2 s, and once for every change of `challenge`.
+    fn keep(&mut self, shared: &mut Shared) {
+        let challenge = shared.followed.challenge.as_ref();
+        let asked = challenge
+            .filter(|one| one.value.challenger.is_some() && one.value.epoch == shared.epoch())
+            .map(|one| one.version)
+            .filter(|version| self.answered != Some(*version));
+        let due = self
+            .pulse_sent
+            .is_none_or(|sent| shared.now >= sent.after(shared.times().pulse));
+        if self.pulsing || !(due || asked.is_some()) {
+            return;
+        }
+        let (Some(layout), Some(transaction)) = (shared.layout(), shared.fenced()) else {
+            return;
+        };
+        self.pulses = self.pulses.saturating_add(1);
+        let record = PulseRecord {
+            epoch: shared.epoch(),
+            count: self.pulses,
+            rest: Default::default(),
+        };
+        self.pulse_sent = Some(shared.now);
+        self.answered = asked.or(self.answered);
+        self.pulsing = true;
+        let transaction = transaction.put_any(layout.pulse(), encode(&record));
+        shared.commit(transaction, Purpose::Singleton(SingletonWork::Pulse));
+    }
+
+    fn watch(&mut self, shared: &mut Shared, detector: &Detector) {
+        if self.committing
+            || shared.leaving
+            || !shared.has_store()
+            || self.retry_at.is_some_and(|at| shared.now < at)
+        {
+            return;
+        }
+        let wait = self.turn(shared, detector);
+        let due = |at: Option<Time>| at.is_some_and(|at| shared.now >= at.after(wait));
+        if due(self.proof.as_ref().map(|(_, at)| *at)) {
+            self.claim(shared, TakenBy::Proof, None);
+        } else if due(self.vacant_since) {
+            self.claim(shared, TakenBy::Vacancy, None);
+        } else if let Some(challenged) = self.challenged.clone() {
+            if challenged.epoch != shared.epoch() {
+                self.challenged = None;
+            } else if challenged.claim_at.is_some_and(|at| shared.now >= at) {
+                // The guard on `pulse` tells whether the holder answered.
+                self.claim(shared, TakenBy::Challenge, Some(challenged.baseline));
+            }
+        } else if shared.now >= self.challenge_due(shared, detector, wait) {
+            self.challenge(shared);
+        }
+    }
+
+    /// When silence or a standing `pulse` is reason to challenge (S5, S6).
+    fn challenge_due(&self, shared: &Shared, detector: &Detector, wait: Duration) -> Time {
+        let times = shared.times();
+        let holder = shared.holder();
+        let heard = holder
+            .and_then(|holder| detector.heard(holder))
+            .map(|(at, _)| at);
+        let silent = heard.map_or(self.counting_since, |at| at.max(self.counting_since));
+        let by_silence = is_owed_beats(shared).then(|| silent.after(times.claim_after));
+        let still = shared.followed.pulse_moved.max(self.counting_since);
+        let by_pulse = still.after(times.hung_after);
+        let due = by_silence
+            .map_or(by_pulse, |by_silence| by_silence.min(by_pulse))
+            .after(wait);
+        let pause = self
+            .last_challenge
+            .map(|last| last.after(times.challenge_pause));
+        pause.map_or(due, |pause| due.max(pause))
+    }
+
+    fn challenge(&mut self, shared: &mut Shared) {
+        let (Some(layout), Some(singleton), Some(pulse), Some(challenge)) = (
+            shared.layout(),
+            shared.followed.singleton.clone(),
+            shared.followed.pulse,
+            shared
+                .followed
+                .challenge
+                .as_ref()
+                .map(|challenge| challenge.version),
+        ) else {
+            return;
+        };
+        let epoch = singleton.value.epoch;
+        let record = ChallengeRecord {
+            epoch,
+            challenger: Some(shared.me.clone()),
+            rest: Default::default(),
+        };
+        let transaction = shared
+            .outbox
+            .transaction()
+            .check(layout.singleton(), singleton.version)
+            .check(layout.pulse(), pulse)
+            .put(layout.challenge(), encode(&record), challenge);
+        self.last_challenge = Some(shared.now);
+        self.challenged = Some(Challenged {
+            epoch,
+            baseline: pulse,
+            claim_at: None,
+        });
+        self.committing = true;
+        shared.commit(transaction, Purpose::Singleton(SingletonWork::Challenge));
+    }
+
+    fn claim(&mut self, shared: &mut Shared, by: TakenBy, baseline: Option<Version>) {
+        let me = shared.me.clone();
+        self.take(shared, me, SingletonWork::Claim(by), baseline);
+    }
+
+    /// S2, S9: one transaction, guarded by `singleton` and by the `cluster` that lists the new
+    /// holder; it raises `pulse` too.
+    fn take(
+        &mut self,
+        shared: &mut Shared,
+        holder: Identity,
+        work: SingletonWork,
+        baseline: Option<Version>,
+    ) {
+        let (Some(layout), Some(singleton), Some(cluster)) = (
+            shared.layout(),
+            shared.followed.singleton.clone(),
+            shared
+                .followed
+                .cluster
+                .as_ref()
+                .map(|cluster| cluster.version),
+        ) else {
+            return;
+        };
+        let epoch = singleton.value.epoch.next();
+        let office = SingletonRecord {
+            epoch,
+            holder,
+            rest: singleton.value.rest,
+        };
+        let transaction = shared
+            .outbox
+            .transaction()
+            .put(layout.singleton(), encode(&office), singleton.version)
+            .check(key::cluster(), cluster);
+        let raised = encode(&pulse(epoch));
+        let transaction = match baseline {
+            Some(version) => transaction.put(layout.pulse(), raised, version),
+            None => transaction.put_any(layout.pulse(), raised),
+        };
+        self.committing = true;
+        shared.commit(transaction, Purpose::Singleton(work));
+    }
+
+    /// S8: 150 ms for each older candidate.
+    fn turn(&self, shared: &Shared, detector: &Detector) -> Duration {
+        let older = candidates(shared, detector)
+            .iter()
+            .take_while(|candidate| **candidate != shared.me)
+            .count();
+        let older = u32::try_from(older).unwrap_or(u32::MAX);
+        shared.times().candidate_step.saturating_mul(older)
+    }
+}
+
+/// Who may take the office after the holder, oldest first: listed, alive, with the store (S8).
+fn candidates(shared: &Shared, detector: &Detector) -> Vec<Identity> {
+    let holder = shared.holder();
+    let fresh = shared
+        .times()
+        .vacant_after
+        .saturating_add(shared.times().slow_beat);
+    let alive = |one: &Identity| {
+        detector.heard(one).is_some_and(|(at, beat)| {
+            shared.now.since(at) < shared.times().detection
+                && Duration::from_millis(beat.store_age_ms) < fresh
+        })
+    };
+    let listed = shared
+        .roster()
+        .map(|roster| roster.listed.as_slice())
+        .unwrap_or_default();
+    let may = |one: &&Identity| {
+        let me = **one == shared.me;
+        Some(*one) != holder && if me { !shared.leaving } else { alive(one) }
+    };
+    listed.iter().filter(may).cloned().collect()
+}
+
+/// The listed servers to which the holder owes fast beats: its first candidates by age (S5). With
+/// them come its neighbours of the ring, to which it beats at the same interval.
+pub(crate) fn owed_beats<'a>(
+    listed: &'a [Identity],
+    holder: &'a Identity,
+) -> impl Iterator<Item = &'a Identity> {
+    listed
+        .iter()
+        .filter(move |one| *one != holder)
+        .take(CANDIDATES)
+}
+
+fn is_owed_beats(shared: &Shared) -> bool {
+    let (Some(roster), Some(holder)) = (shared.roster(), shared.holder()) else {
+        return false;
+    };
+    owed_beats(&roster.listed, holder).any(|one| *one == shared.me)
+}

@@ -1,0 +1,288 @@
+//! Stories of whole clusters: what operators would see, in simulated time.
+
+use doyen_core::config::Config;
+use doyen_core::identity::{Address, CallId};
+use doyen_core::input::{Command, NewCall};
+use doyen_core::output::{Answer, ClusterEvent, StopReason, TakenBy};
+use doyen_core::records::call::{CallOperation, CallOutcome};
+use doyen_sim::world::{Happened, World};
+use std::time::Duration;
+
+fn addresses(count: u16) -> Vec<Address> {
+    (1..=count)
+        .map(|n| Address::new("10.0.0.1", 2550 + n))
+        .collect()
+}
+
+fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// All of these are listed and ready, and agree on one holder among them.
+fn serves(world: &World, members: &[Address]) -> bool {
+    let views: Vec<_> = members
+        .iter()
+        .filter_map(|address| world.view(address))
+        .collect();
+    views.len() == members.len()
+        && views.iter().all(|view| {
+            view.ready
+                && view.holder == views[0].holder
+                && view.generation == views[0].generation
+                && view
+                    .holder
+                    .as_ref()
+                    .is_some_and(|holder| members.contains(&holder.address))
+        })
+}
+
+#[track_caller]
+fn cluster(count: u16, seed: u64) -> (World, Vec<Address>) {
+    let all = addresses(count);
+    let mut world = World::new(Config::new(all.clone()), seed);
+    for address in &all {
+        world.start(address);
+    }
+    let all_up = |world: &World| {
+        serves(world, &all)
+            && all.iter().all(|one| {
+                world
+                    .view(one)
+                    .is_some_and(|view| view.members.len() == all.len() && view.converged)
+            })
+    };
+    assert!(
+        world.run_until(secs(60), all_up),
+        "no cluster:\n{}",
+        world.story()
+    );
+    (world, all)
+}
+
+fn holder(world: &World, among: &[Address]) -> Address {
+    world.view(&among[0]).unwrap().holder.unwrap().address
+}
+
+fn others(all: &[Address], one: &Address) -> Vec<Address> {
+    all.iter().filter(|other| *other != one).cloned().collect()
+}
+
+fn delete_absent(world: &mut World, at: &Address, number: u64) -> doyen_core::input::RequestId {
+    let id = CallId::new(format!("018e2b1c-5f00-7000-8000-{number:012x}"));
+    let call = NewCall {
+        id,
+        user: "anonymous".into(),
+        route: "DELETE /contexts".into(),
+        key: None,
+        operation: CallOperation::DeleteContext {
+            name: "absent".into(),
+        },
+        wait: secs(30),
+    };
+    world.request(at, |request| Command::Call { request, call })
+}
+
+/// Sends deciding calls to these for a while; every one must be answered as expected. Returns the
+/// time from now to the first answer.
+#[track_caller]
+fn deciding_calls(world: &mut World, at: &[Address], for_: Duration) -> Duration {
+    let began = world.now();
+    let mut asked = Vec::new();
+    let mut number = began.as_nanos() / 1000;
+    while world.now().since(began) < for_ {
+        for address in at {
+            number += 1;
+            asked.push(delete_absent(world, address, number));
+        }
+        world.run_for(if for_ > secs(10) {
+            Duration::from_millis(200)
+        } else {
+            Duration::from_millis(10)
+        });
+    }
+    world.run_for(secs(31));
+    let mut first = None;
+    for request in asked {
+        let (at, answer) = world.answer(request).expect("every call is answered");
+        assert_eq!(
+            *answer,
+            Answer::Call(CallOutcome::ContextNotFound),
+            "{request:?}"
+        );
+        first = [first, Some(*at)].into_iter().flatten().min();
+    }
+    first.unwrap().since(began)
+}
+
+fn taken_by(world: &World) -> Vec<TakenBy> {
+    let of = |happened: &Happened| match happened {
+        Happened::Event(ClusterEvent::OfficeTaken { by, .. }) => Some(*by),
+        _ => None,
+    };
+    world
+        .history
+        .iter()
+        .filter_map(|(_, _, happened)| of(happened))
+        .collect()
+}
+
+#[test]
+fn three_servers_that_start_together_make_one_cluster() {
+    for seed in 0..30 {
+        let (world, all) = cluster(3, seed);
+        let founded = |h: &Happened| matches!(h, Happened::Event(ClusterEvent::Founded { .. }));
+        assert_eq!(
+            world.history.iter().filter(|(_, _, h)| founded(h)).count(),
+            1
+        );
+        assert_eq!(holder(&world, &all), all[0]);
+    }
+}
+
+#[test]
+fn a_lone_server_serves_at_once() {
+    let (mut world, all) = cluster(1, 1);
+    let first = deciding_calls(&mut world, &all, secs(1));
+    assert!(first < Duration::from_millis(20), "{first:?}");
+}
+
+#[test]
+fn the_office_moves_by_proof_when_its_holder_is_killed() {
+    for count in [2, 3] {
+        for seed in 0..20 {
+            let (mut world, all) = cluster(count, seed);
+            world.run_for(secs(3));
+            let victim = holder(&world, &all);
+            let rest = others(&all, &victim);
+            world.kill(&victim);
+            let first = deciding_calls(&mut world, &rest, secs(2));
+            assert!(first < Duration::from_millis(60), "{first:?}");
+            assert_eq!(taken_by(&world).last(), Some(&TakenBy::Proof));
+        }
+    }
+}
+
+#[test]
+fn a_stopped_holder_is_challenged_and_serves_on_as_an_ordinary_member() {
+    for count in [2, 3] {
+        for seed in 0..10 {
+            let (mut world, all) = cluster(count, seed);
+            world.run_for(secs(3));
+            let victim = holder(&world, &all);
+            let rest = others(&all, &victim);
+            world.pause(&victim);
+            let began = world.now();
+            assert!(world.run_until(secs(2), |world| holder(world, &rest) != victim));
+            assert!(world.now().since(began) < Duration::from_millis(1_200));
+            world.run_for(secs(4));
+            world.resume(&victim);
+            assert!(world.run_until(secs(5), |world| serves(world, &all)));
+            world.run_for(secs(40));
+            assert!(serves(&world, &all));
+            let stops = world
+                .history
+                .iter()
+                .filter(|(_, _, h)| matches!(h, Happened::Stopped(StopReason::LeftOut { .. })));
+            assert_eq!(stops.count(), 0);
+        }
+    }
+}
+
+#[test]
+fn a_holder_that_leaves_grants_its_office() {
+    for count in [2, 3] {
+        let (mut world, all) = cluster(count, 7);
+        let victim = holder(&world, &all);
+        let rest = others(&all, &victim);
+        world.leave(&victim);
+        deciding_calls(&mut world, &rest, secs(4));
+        let left = |h: &Happened| matches!(h, Happened::Stopped(StopReason::Left));
+        assert!(
+            world
+                .history
+                .iter()
+                .any(|(_, at, h)| *at == victim && left(h))
+        );
+        assert!(serves(&world, &rest));
+        assert_eq!(taken_by(&world).last(), Some(&TakenBy::Grant));
+        assert_eq!(world.view(&rest[0]).unwrap().members.len(), rest.len());
+    }
+}
+
+#[test]
+fn a_killed_server_joins_again_at_its_address() {
+    for seed in 0..10 {
+        let (mut world, all) = cluster(3, seed);
+        let victim = holder(&world, &all);
+        world.kill(&victim);
+        world.run_for(secs(2));
+        world.start(&victim);
+        assert!(
+            world.run_until(secs(20), |world| serves(world, &all)),
+            "{}",
+            world.story()
+        );
+    }
+}
+
+#[test]
+fn of_two_servers_that_are_cut_apart_exactly_one_stays() {
+    for seed in 0..10 {
+        let (mut world, all) = cluster(2, seed);
+        world.isolate(&all[0], false);
+        world.run_for(secs(60));
+        let alive: Vec<_> = all
+            .iter()
+            .filter(|one| world.identity(one).is_some())
+            .collect();
+        assert_eq!(alive, [&all[0]], "the side of the oldest stays");
+        world.heal();
+        world.start(&all[1]);
+        assert!(world.run_until(secs(30), |world| serves(world, &all)));
+    }
+}
+
+#[test]
+fn the_survivor_of_two_stays_whoever_dies() {
+    for dead in 0..2 {
+        let (mut world, all) = cluster(2, 3);
+        world.kill(&all[dead]);
+        let rest = others(&all, &all[dead]);
+        deciding_calls(&mut world, &rest, secs(40));
+        assert!(serves(&world, &rest));
+        assert_eq!(
+            world.view(&rest[0]).unwrap().members.len(),
+            1,
+            "left out after stable-after"
+        );
+    }
+}
+
+#[test]
+fn a_lone_oldest_goes_down_and_the_others_stay() {
+    for seed in 0..10 {
+        let (mut world, all) = cluster(3, seed);
+        let victim = holder(&world, &all);
+        let rest = others(&all, &victim);
+        world.isolate(&victim, false);
+        deciding_calls(&mut world, &rest, secs(40));
+        assert!(
+            world.identity(&victim).is_none(),
+            "the lone oldest is left out and exits"
+        );
+        assert!(serves(&world, &rest));
+    }
+}
+
+#[test]
+fn a_holder_without_store_is_replaced_and_nobody_goes_down() {
+    let (mut world, all) = cluster(3, 11);
+    let victim = holder(&world, &all);
+    let rest = others(&all, &victim);
+    world.cut_store(&victim);
+    assert!(world.run_until(secs(5), |world| holder(world, &rest) != victim));
+    world.run_for(secs(30));
+    assert!(world.identity(&victim).is_some());
+    world.heal();
+    assert!(world.run_until(secs(5), |world| serves(world, &all)));
+}
