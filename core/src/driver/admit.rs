@@ -17,13 +17,18 @@ impl Jobs {
         let folder = desk.layout.jobs(&desk.launch.context);
         let mut present = BTreeSet::new();
         self.more = false;
-        for (key, _) in found.in_folder(&folder) {
+        for (key, stored) in found.in_folder(&folder) {
             let record = match look::<JobRecord>(found, key, "a job") {
                 Ok(Some(record)) => record,
                 Ok(None) => continue,
                 Err(error) => {
-                    // Its content says nothing, but it is there: a job that runs goes on.
-                    present.insert(JobId::new(key.name()));
+                    // Its content says nothing, but it is there: a job that is known goes on, and
+                    // its next write mends the record.
+                    let id = JobId::new(key.name());
+                    if let Some(job) = self.table.get_mut(&id) {
+                        job.version = job.version.max(stored.version);
+                    }
+                    present.insert(id);
                     desk.warn_of(key, error.to_string());
                     continue;
                 }

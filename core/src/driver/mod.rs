@@ -18,6 +18,7 @@ mod ending;
 mod finish;
 mod life;
 mod reader;
+mod reads;
 mod report;
 mod slots;
 mod take;
@@ -29,17 +30,16 @@ use crate::config::ValidConfig;
 use crate::identity::{Address, ClusterId, ContextId, Identity};
 use crate::input::{Command, EffectReport, Input, Ticket};
 use crate::outbox::Outbox;
-use crate::output::{Answer, Credentials, Effect, Output, StopReason};
-use crate::records::cluster::{ClusterRecord, Secret};
-use crate::records::context::{ContextRecord, IntentNumber, ProcessId};
+use crate::output::{Answer, Effect, Output, StopReason};
+use crate::records::cluster::Secret;
+use crate::records::context::{IntentNumber, ProcessId};
 use crate::records::job::JobError;
-use crate::records::key;
-use crate::records::transaction::{Change, CommitOutcome, Query, ReadOutcome, Snapshot};
+use crate::records::transaction::CommitOutcome;
 use crate::time::Time;
 use crate::wire::Message;
 use attempt::{Attempt, Engine, Fate};
 use contact::Contact;
-use desk::{Call, Desk, look};
+use desk::{Call, Desk};
 use ending::Reason;
 use std::time::Duration;
 use take::{Taken, Taking};
@@ -111,7 +111,7 @@ impl DriverProcess {
                 let owns = self.owns();
                 self.contact.link(event, owns, &mut self.desk);
             }
-            Input::Command(command) => self.command(command),
+            Input::Command(command) => self.command(&command),
             Input::Committed { ticket, outcome } => self.committed(ticket, &outcome),
             Input::Read { ticket, outcome } => self.read(ticket, outcome),
             Input::StoreChanged(change) => self.changed(&change),
@@ -176,11 +176,11 @@ impl DriverProcess {
         }
     }
 
-    fn command(&mut self, command: Command) {
+    fn command(&mut self, command: &Command) {
         let request = match command {
             Command::Call { request, .. }
             | Command::Submit { request, .. }
-            | Command::KillJob { request, .. } => request,
+            | Command::KillJob { request, .. } => *request,
             Command::Forget { .. } => return,
             Command::Leave => return self.leave(),
         };
@@ -206,11 +206,11 @@ impl DriverProcess {
     fn committed(&mut self, ticket: Ticket, outcome: &CommitOutcome) {
         match outcome {
             CommitOutcome::Committed { stamp } => {
-                self.desk.store_answered(Call::Commit, Some(*stamp))
+                self.desk.store_answered(Call::Commit, Some(*stamp));
             }
             CommitOutcome::Refused { .. } => self.desk.store_answered(Call::Commit, None),
             CommitOutcome::Unknown | CommitOutcome::NotSent { .. } => {
-                self.desk.store_failed(Call::Commit)
+                self.desk.store_failed(Call::Commit);
             }
         }
         match &mut self.phase {
@@ -223,97 +223,6 @@ impl DriverProcess {
                 self.meet(fate);
             }
             Phase::Fenced { .. } | Phase::Stopped => {}
-        }
-    }
-
-    fn read(&mut self, ticket: Ticket, outcome: ReadOutcome) {
-        let found = match outcome {
-            ReadOutcome::Snapshot(found) => Some(found),
-            ReadOutcome::Failed { .. } => None,
-        };
-        match &found {
-            Some(found) => self.desk.store_answered(Call::Read, Some(found.stamp)),
-            None => self.desk.store_failed(Call::Read),
-        }
-        let success = found.is_some();
-        let records = self.desk.records.answer(ticket, success);
-        let listing = self.desk.listing.answer(ticket, success);
-        let Some(found) = found else { return };
-        if let Some(read) = records {
-            self.observe(&found, read);
-        }
-        if let (Some(read), Phase::Owning(attempt)) = (listing, &mut self.phase) {
-            let fate = attempt.list(&found, read, &mut self.desk);
-            self.meet(fate);
-        }
-    }
-
-    fn observe(&mut self, found: &Snapshot, read: u64) {
-        self.observe_cluster(found);
-        let key = self.desk.layout.context(&self.desk.launch.context);
-        match look::<ContextRecord>(found, &key, "a context") {
-            Ok(Some(context)) => self.desk.context = Some(context.value),
-            Ok(None) => {}
-            Err(error) => self.desk.warn_of(&key, error.to_string()),
-        }
-        match &mut self.phase {
-            Phase::Taking(taking) => {
-                let taken = taking.observe(found, &mut self.desk);
-                self.taken(taken);
-            }
-            Phase::Owning(attempt) => {
-                let fate = attempt.observe(found, read, &mut self.desk);
-                self.meet(fate);
-            }
-            Phase::Fenced { .. } | Phase::Stopped => {}
-        }
-    }
-
-    /// The roster says whom to dial, the secret proves membership. Neither ends a driver (E9, R6).
-    fn observe_cluster(&mut self, found: &Snapshot) {
-        let key = key::cluster();
-        match look::<ClusterRecord>(found, &key, "the cluster") {
-            Ok(Some(cluster)) if cluster.value.id == self.desk.launch.cluster => {
-                self.contact.observe(cluster.value.roster);
-                if self.secret.as_ref() != Some(&cluster.value.secret) {
-                    self.secret = Some(cluster.value.secret.clone());
-                    self.outbox().push(Output::Credentials(Some(Credentials {
-                        cluster: cluster.value.id,
-                        secret: cluster.value.secret,
-                    })));
-                }
-            }
-            Ok(Some(cluster)) => {
-                let own = &self.desk.launch.cluster;
-                let other = cluster.value.id;
-                let text = format!("`{key}` is of cluster {other}, this driver is of {own}");
-                self.desk.warn_of(&key, text);
-            }
-            Ok(None) => {}
-            Err(error) => self.desk.warn_of(&key, error.to_string()),
-        }
-    }
-
-    fn changed(&mut self, change: &Change) {
-        let desk = &mut self.desk;
-        let (layout, context) = (&desk.layout, &desk.launch.context);
-        match change {
-            Change::Everything => {
-                desk.records.mark();
-                desk.listing.mark();
-            }
-            Change::Record(key) => {
-                let own = [
-                    layout.context(context),
-                    layout.owner(context),
-                    key::cluster(),
-                ];
-                if own.contains(key) {
-                    desk.records.mark();
-                } else if key.is_in(&layout.jobs(context)) {
-                    desk.listing.mark();
-                }
-            }
         }
     }
 
@@ -402,31 +311,5 @@ impl DriverProcess {
         let owns = self.owns();
         self.contact.pump(owns, &mut self.desk);
         self.send_reads();
-    }
-
-    fn send_reads(&mut self) {
-        let desk = &mut self.desk;
-        if !desk.store.is_open() || matches!(self.phase, Phase::Fenced { .. }) {
-            return;
-        }
-        let context = desk.launch.context.clone();
-        if desk.records.is_wanted() {
-            let layout = &desk.layout;
-            let query = Query::keys([
-                key::cluster(),
-                layout.context(&context),
-                layout.owner(&context),
-                layout.life(&context),
-            ]);
-            let ticket = desk.outbox.read(query);
-            desk.records.begin(ticket, desk.now);
-        }
-        if let Phase::Owning(attempt) = &mut self.phase
-            && desk.listing.is_wanted()
-        {
-            let query = attempt.listing(desk);
-            let ticket = desk.outbox.read(query);
-            desk.listing.begin(ticket, desk.now);
-        }
     }
 }

@@ -347,12 +347,11 @@ impl Run {
         self.world.release();
         self.world.pass(Duration::from_secs(15));
         self.check();
-        for number in 1..=JOBS {
-            if self.open.contains(&job_id(number)) {
-                self.take(Step::Finished(number));
-                self.world.pass(Duration::from_secs(15));
-                self.check();
-            }
+        let number_of = |id: &JobId| (1..=JOBS).find(|number| job_id(*number) == *id);
+        while let Some(number) = self.open.first().and_then(number_of) {
+            self.take(Step::Finished(number));
+            self.world.pass(Duration::from_secs(15));
+            self.check();
         }
         let stopping = self.world.count(&Effect::StopEngine) > 0;
         if stopping && self.world.stop.is_none() {
