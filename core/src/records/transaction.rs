@@ -161,6 +161,15 @@ impl Transaction {
         self
     }
 
+    /// Adds a deletion whatever the version; only where another guard of the transaction fences it.
+    /// Refused when the record is not there.
+    #[must_use]
+    pub fn delete_any(mut self, key: Key) -> Self {
+        self.operations
+            .push(Operation::Delete { key, version: None });
+        self
+    }
+
     /// The bytes that count against [`TRANSACTION_BYTES_MAX`].
     #[must_use]
     pub fn encoded_bytes(&self) -> usize {
