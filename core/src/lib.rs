@@ -13,6 +13,7 @@
 #![forbid(unsafe_code)]
 
 pub mod config;
+pub mod downing;
 pub mod driver;
 pub mod gossip;
 pub mod identity;
@@ -21,6 +22,7 @@ pub mod membership;
 pub mod outbox;
 pub mod output;
 pub mod process;
+pub mod reachability;
 pub mod records;
 pub mod server;
 pub mod time;

@@ -1,9 +1,15 @@
 //! Members and their statuses (membership.md A, B, H, I).
 
+mod state;
+
+pub use state::{Blocker, Membership, Received};
+
 use crate::identity::Identity;
 use serde::{Deserialize, Serialize};
 
 /// The status of a member; a removed one is absent (membership.md B).
+///
+/// Ordered by the priority of merging: of two the higher one wins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Status {
     /// Asks to be listed.
@@ -18,6 +24,17 @@ pub enum Status {
     Exiting,
     /// Left out by a split.
     Down,
+}
+
+impl Status {
+    /// Whether a member of this status is in the roster.
+    #[must_use]
+    pub const fn is_listed(self) -> bool {
+        match self {
+            Self::Joining | Self::WeaklyUp => false,
+            Self::Up | Self::Leaving | Self::Exiting | Self::Down => true,
+        }
+    }
 }
 
 /// A member.
