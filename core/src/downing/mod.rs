@@ -1,4 +1,5 @@
-//! Which side of a split the roster keeps (protocol.md R4, sbr.md 4): one strategy each.
+//! Changes of the roster, and which side of a split it keeps (protocol.md R; sbr.md 4): one strategy
+//! a file.
 
 pub mod keep_oldest;
 pub(crate) mod roster;

@@ -147,11 +147,13 @@ fn a_joiner_taken_for_gone_is_up_when_the_store_listed_it() {
     assert_eq!(gossip.check(), Ok(()));
 }
 
+type Breaks = fn(&mut Gossip);
+
 #[test]
 fn each_broken_invariant_is_named() {
     let good = state(&[(1, Status::Up), (2, Status::Joining)]);
     assert_eq!(good.check(), Ok(()));
-    let broken: [(fn(&mut Gossip), &str); 8] = [
+    let broken: [(Breaks, &str); 8] = [
         (
             |g| _ = g.seen.insert(id(9)),
             "seen by no member: h:9#0000000000000009",

@@ -69,6 +69,7 @@ impl Membership {
     /// It is dropped when it is meant for another incarnation, when it or the sender's place in it
     /// is not sound, when it does not contain this server, or when this server does not hear the
     /// sender; what others say about the sender does not matter (membership.md E).
+    #[expect(clippy::needless_pass_by_value, reason = "a message is consumed")]
     pub fn receive(&mut self, from: &Identity, to: &Identity, gossip: Gossip) -> Received {
         if *to != self.me || gossip.check().is_err() {
             return Received::default();
@@ -93,13 +94,13 @@ impl Membership {
             return dropped;
         }
         if newer_roster {
-            return self.take_newer(gossip);
+            return self.take_newer(&gossip);
         }
         // Two rosters of one generation are of two stores: nothing of it is believed (R1).
         if gossip.roster != self.gossip.roster || !self.gossip.members.contains_key(from) {
             return dropped;
         }
-        self.take_equal(gossip)
+        self.take_equal(&gossip)
     }
 
     /// Goes over to a roster, if its generation is higher than the own one; returns whether it was.
@@ -260,12 +261,12 @@ impl Membership {
         observers.any(|observer| self.status(&observer) != Some(Status::Down))
     }
 
-    fn take_newer(&mut self, theirs: Gossip) -> Received {
+    fn take_newer(&mut self, theirs: &Gossip) -> Received {
         let mut mine = self.gossip.clone();
         let asked_since = theirs.members.keys().cloned().collect();
         mine.take_roster(&theirs.roster, &asked_since);
-        let merged = mine.merge(&theirs);
-        let sender_has_all = merged.content_equals(&theirs);
+        let merged = mine.merge(theirs);
+        let sender_has_all = merged.content_equals(theirs);
         if merged.members.len() > MEMBERS_MAX {
             return Received {
                 newer_roster: true,
@@ -287,13 +288,13 @@ impl Membership {
         }
     }
 
-    fn take_equal(&mut self, theirs: Gossip) -> Received {
-        let merged = self.gossip.merge(&theirs);
+    fn take_equal(&mut self, theirs: &Gossip) -> Received {
+        let merged = self.gossip.merge(theirs);
         if merged.members.len() > MEMBERS_MAX {
             return Received::default();
         }
         let mine_has_theirs = merged.content_equals(&self.gossip);
-        let theirs_has_mine = merged.content_equals(&theirs);
+        let theirs_has_mine = merged.content_equals(theirs);
         let relation = Relation::of(mine_has_theirs, theirs_has_mine);
         self.gossip = merged;
         self.mark_seen();

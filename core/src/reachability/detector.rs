@@ -234,7 +234,7 @@ mod tests {
         assert!(!detector.connected(at(0), DETECTION, &me, &other));
         detector.record(at(0), beat(&other, 1, &[id(3, 1)]));
         assert!(!detector.connected(at(0), DETECTION, &me, &other));
-        detector.record(at(1), beat(&other, 2, &[me.clone()]));
+        detector.record(at(1), beat(&other, 2, std::slice::from_ref(&me)));
         assert!(detector.connected(at(5), DETECTION, &me, &other));
         assert!(!detector.connected(at(6), DETECTION, &me, &other));
     }
