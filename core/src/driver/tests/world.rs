@@ -100,6 +100,7 @@ pub(super) fn context() -> ContextRecord {
         adhoc: false,
         user: "anonymous".into(),
         state: ContextState::Started,
+        ending: None,
         intent: None,
         started: Stamp(1),
         ended: None,
