@@ -1,0 +1,10 @@
+//! The HTTP interface against rest-api.md: each test cites its rows.
+
+mod binaries;
+mod contexts;
+mod generic;
+mod jobs;
+mod sockets;
+mod stale;
+mod submit;
+mod support;
