@@ -218,7 +218,7 @@ pub(crate) async fn delete(app: &App, name: &str, asked: &Asked) -> Outcome {
 /// A forced stop goes through a standalone master (rest-api.md 4.4), which is not built yet.
 async fn forced(app: &App, name: &str) -> Outcome {
     let found = find(app, name).await?;
-    if !found.is_some_and(|(context, _)| !context.state.is_final()) {
+    if found.is_none_or(|(context, _)| context.state.is_final()) {
         return Ok(context_not_found(name));
     }
     if app.settings.spark_master.starts_with("spark://") {

@@ -149,9 +149,8 @@ async fn store(app: &App, spooled: Spooled) -> Result<(), Failure> {
         let content: Content = ReaderStream::with_capacity(file, SPOOL_CHUNK_BYTES)
             .map(|piece| piece.map_err(BinaryError::Backend))
             .boxed();
-        let error = match app.binaries.put(&spooled.hash, content).await {
-            Ok(_) => return Ok(()),
-            Err(error) => error,
+        let Err(error) = app.binaries.put(&spooled.hash, content).await else {
+            return Ok(());
         };
         let transient = matches!(&error, BinaryError::Backend(e) if is_transient(e));
         if !transient || Instant::now() >= until {

@@ -41,8 +41,6 @@ async fn the_table_of_4_3() {
     };
     let late = "Context failed to connect back within initialization time";
     let url = "java.net.MalformedURLException";
-    let unknown = "unknown: whether the request was taken is not known; a retry with the same \
-                   Idempotency-Key tells";
     for (row, answer, status, body) in [
         (
             "created",
@@ -72,6 +70,26 @@ async fn the_table_of_4_3() {
             500,
             shape("CONTEXT INIT ERROR", "E", late),
         ),
+    ] {
+        creation_answers(row, answer, status, &body).await;
+    }
+}
+
+async fn creation_answers(row: &str, answer: Answer, status: u16, body: &str) {
+    let world = World::new();
+    let line = "POST /contexts/etl";
+    let seen = world.will_answer(answer).send(line, &[], "").await;
+    seen.is(row, status, body);
+    assert_eq!(seen.header("retry-after").is_some(), status == 503, "{row}");
+    let content_type = seen.header("content-type");
+    assert_eq!(content_type, Some("application/json"), "{row}");
+}
+
+#[tokio::test]
+async fn what_the_cluster_cannot_settle_is_503_with_a_time_to_come_again() {
+    let unknown = "unknown: whether the request was taken is not known; a retry with the same \
+                   Idempotency-Key tells";
+    for (row, answer, status, body) in [
         ("C4 unknown", Answer::Unknown, 503, plain(unknown)),
         (
             "C4 in progress",
@@ -111,18 +129,7 @@ async fn the_table_of_4_3() {
             plain("this Idempotency-Key was used with another request"),
         ),
     ] {
-        let world = World::new();
-        let seen = world
-            .will_answer(answer)
-            .send("POST /contexts/etl", &[], "")
-            .await;
-        seen.is(row, status, &body);
-        assert_eq!(seen.header("retry-after").is_some(), status == 503, "{row}");
-        assert_eq!(
-            seen.header("content-type"),
-            Some("application/json"),
-            "{row}"
-        );
+        creation_answers(row, answer, status, &body).await;
     }
 }
 
@@ -169,7 +176,7 @@ async fn settings_are_merged_and_a_bad_body_is_named() {
             .status,
         200
     );
-    let calls = world.gateway.calls.lock().unwrap();
+    let calls = world.gateway.calls.lock().unwrap().clone();
     let CallOperation::CreateContext {
         settings, adhoc, ..
     } = &calls[0].operation
@@ -181,7 +188,6 @@ async fn settings_are_merged_and_a_bad_body_is_named() {
                         "spark": {"executor": {"cores": "2"}}});
     assert_eq!((settings, *adhoc), (merged, false));
     assert_eq!(calls[0].route, "POST /contexts");
-    drop(calls);
     for bad in [
         "{",
         "[1]",

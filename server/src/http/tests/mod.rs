@@ -2,6 +2,7 @@
 
 mod binaries;
 mod contexts;
+mod doubles;
 mod generic;
 mod jobs;
 mod sockets;

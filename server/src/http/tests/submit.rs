@@ -133,10 +133,7 @@ async fn an_asynchronous_job_is_202_started_whatever_it_has_become() {
             .unwrap()
             .contains_key(entry.hash.as_ref().unwrap())
     );
-    assert_eq!(
-        doyen_core::identity::hour_of(jobs[0].id.as_str()).is_some(),
-        true
-    );
+    assert!(doyen_core::identity::hour_of(jobs[0].id.as_str()).is_some());
 }
 
 #[tokio::test]
