@@ -235,18 +235,18 @@ async fn lists_filter_then_limit_newest_first_over_live_jobs_and_history() {
     }
     // Seen twice while it moves: the final one counts.
     let mut moving = job(&etl, JobState::Running);
-    moving.started = Stamp(THEN);
+    moving.started = Stamp(THEN + 3_600_000 * 1_000 - 1);
     world.put_job(&moving);
     moving.state = JobState::Finished;
     world.put(world.layout.done(&moving.id), encode(&moving));
     for (query, expected) in [
-        ("", vec![6, 5, 4, 3, 2, 1, 99]),
+        ("", vec![6, 5, 99, 4, 3, 2, 1]),
         ("?limit=2", vec![6, 5]),
         ("?limit=0", vec![]),
         ("?limit=-1", vec![]),
         // The one that moves was running when the live ones were read.
         ("?status=running", vec![6, 99]),
-        ("?status=FINISHED&limit=2", vec![5, 3]),
+        ("?status=FINISHED&limit=3", vec![5, 99, 3]),
         ("?status=error", vec![1]),
         ("?status=KILLED", vec![4]),
         ("?status=STARTED", vec![]),
