@@ -70,7 +70,7 @@ pub(crate) async fn get(app: &App, name: &str) -> Outcome {
 /// The newest version of a binary, for the class path of a job.
 pub(crate) async fn newest(app: &App, name: &str) -> Result<Option<BinaryVersion>, Failure> {
     let key = app.layout()?.binary(name);
-    let bound = app.settings.short_timeout;
+    let bound = app.settings.gateway_hold;
     let snapshot = app.read_within(Query::keys([key.clone()]), bound).await?;
     let found = record::<BinaryRecord>(&snapshot, &key, "a binary");
     Ok(found.and_then(|found| found.value.versions.into_iter().next()))
@@ -100,7 +100,7 @@ pub(crate) async fn delete(app: &App, name: &str) -> Outcome {
                 None => missing(),
             });
         };
-        let users = users_of(app, name).await?;
+        let users = app.patiently(left, || users_of(app, name)).await?;
         if !users.is_empty() {
             let ids: Vec<&str> = users.iter().map(JobId::as_str).collect();
             let text = format!("Binary is in use by job(s): {}", ids.join(", "));

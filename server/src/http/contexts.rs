@@ -217,7 +217,8 @@ pub(crate) async fn delete(app: &App, name: &str, asked: &Asked) -> Outcome {
 
 /// A forced stop goes through a standalone master (rest-api.md 4.4), which is not built yet.
 async fn forced(app: &App, name: &str) -> Outcome {
-    let found = find(app, name).await?;
+    let hold = app.settings.gateway_hold;
+    let found = app.patiently(hold, || find(app, name)).await?;
     if found.is_none_or(|(context, _)| context.state.is_final()) {
         return Ok(context_not_found(name));
     }

@@ -43,7 +43,7 @@ pub(crate) fn key_of(
 /// The record of a key, if a request has used it.
 pub(crate) async fn used(app: &App, key: &RequestKey) -> Result<Option<KeyRecord>, Failure> {
     let at = app.layout()?.idempotency(&key.digest);
-    let bound = app.settings.short_timeout;
+    let bound = app.settings.gateway_hold;
     let snapshot = app.read_within(Query::keys([at.clone()]), bound).await?;
     Ok(record(&snapshot, &at, "a key").map(|found| found.value))
 }

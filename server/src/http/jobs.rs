@@ -170,8 +170,8 @@ fn streamed(body: Body) -> Response {
 
 /// `DELETE /jobs/<id>`: kill it (rest-api.md 6.5).
 pub(crate) async fn delete(app: &App, id: &str) -> Outcome {
-    let job = find(app, id).await?;
-    let Some(job) = job else {
+    let hold = app.settings.gateway_hold;
+    let Some(job) = app.patiently(hold, || find(app, id)).await? else {
         return Ok(no_such_job(id));
     };
     if job.state.is_final() {

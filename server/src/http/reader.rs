@@ -51,22 +51,34 @@ impl App {
         }
     }
 
-    /// One read, tried again until `bound` has passed: for requests that must not be answered from
-    /// an older view.
-    pub(crate) async fn read_within(
+    /// Reads again and again until `bound` has passed: for requests that must not be answered
+    /// from an older view, and must not fail because the store is away for a moment.
+    pub(crate) async fn patiently<T, R>(
         &self,
-        query: Query,
         bound: Duration,
-    ) -> Result<Snapshot, Failure> {
+        read: impl Fn() -> R,
+    ) -> Result<T, Failure>
+    where
+        R: Future<Output = Result<T, Failure>>,
+    {
         let until = Instant::now() + bound;
         loop {
-            match self.read(query.clone()).await {
+            match read().await {
                 Err(Failure::StoreAway(_)) if Instant::now() < until => {
                     tokio::time::sleep(RETRY_PAUSE).await;
                 }
                 other => return other,
             }
         }
+    }
+
+    /// One read, patiently.
+    pub(crate) async fn read_within(
+        &self,
+        query: Query,
+        bound: Duration,
+    ) -> Result<Snapshot, Failure> {
+        self.patiently(bound, || self.read(query.clone())).await
     }
 }
 

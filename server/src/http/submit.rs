@@ -33,7 +33,10 @@ pub(crate) async fn post(app: &Arc<App>, asked: &Asked, body: Body) -> Outcome {
     let wanted = job_request::wanted(&asked.query, &configuration)?;
     let sync = asked.query.boolean("sync")?.unwrap_or(false);
     let wait = asked.query.seconds("timeout")?;
-    let wait = wait.unwrap_or(app.settings.sync_timeout);
+    // Whoever waits longer is answered by the request timeout, and must not occupy the gateway.
+    let wait = wait
+        .unwrap_or(app.settings.sync_timeout)
+        .min(app.settings.request_timeout);
     app.check_ready()?;
     let known = match &key {
         Some(key) => known_job(app, key).await?,
@@ -89,7 +92,10 @@ async fn known_job(app: &App, key: &RequestKey) -> Result<Option<JobRecord>, Fai
     };
     match used.object {
         _ if used.request != key.request => Err(idempotency::mismatch().into()),
-        KeyObject::Job(id) => jobs::find(app, id.as_str()).await,
+        KeyObject::Job(id) => {
+            let hold = app.settings.gateway_hold;
+            app.patiently(hold, || jobs::find(app, id.as_str())).await
+        }
         KeyObject::Call(_) => Ok(None),
     }
 }

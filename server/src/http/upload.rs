@@ -62,9 +62,11 @@ pub(crate) async fn post(app: &App, name: &str, asked: &Asked, body: Body) -> Ou
         uploaded: Stamp(0),
         bytes: spooled.bytes,
     };
-    store(app, spooled).await?;
+    let until = Instant::now() + app.settings.gateway_hold;
+    store(app, spooled, until).await?;
     let key = app.layout()?.binary(name);
-    binaries::update(app, &key, app.settings.gateway_hold, |old, now| {
+    let left = until.saturating_duration_since(Instant::now());
+    binaries::update(app, &key, left, |old, now| {
         with_version(old, name, &version, now)
     })
     .await
@@ -141,8 +143,7 @@ async fn spool(app: &App, mut body: Bounded, kind: BinaryType) -> Result<Spooled
 }
 
 /// Puts the object into the binary store, again and again while the store is away.
-async fn store(app: &App, spooled: Spooled) -> Result<(), Failure> {
-    let until = Instant::now() + app.settings.gateway_hold;
+async fn store(app: &App, spooled: Spooled, until: Instant) -> Result<(), Failure> {
     let mut file = spooled.file;
     loop {
         let again = file.try_clone().await;

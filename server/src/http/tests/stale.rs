@@ -2,6 +2,7 @@
 
 use super::support::{World, context, job};
 use axum::body::Body;
+use doyen_core::output::Answer;
 use doyen_core::records::context::ContextState;
 use doyen_core::records::job::JobState;
 use std::sync::atomic::Ordering;
@@ -36,7 +37,8 @@ async fn while_the_store_is_away_reads_are_answered_from_the_last_answer_and_mar
     for (path, before) in known.iter().zip(before) {
         let seen = world.get(path).await;
         seen.is(path, 200, &before);
-        assert_eq!(seen.header("doyen-stale"), Some("1"), "{path}");
+        let seconds: u64 = seen.header("doyen-stale").unwrap().parse().unwrap();
+        assert!((1..60).contains(&seconds), "{path}: {seconds}");
     }
     let seen = world.get("/contexts/other").await;
     assert_eq!(
@@ -61,6 +63,35 @@ async fn a_store_that_comes_back_in_time_is_waited_for() {
     let (seen, ()) = tokio::join!(world.get("/contexts"), back);
     seen.is("B3", 200, r#"["etl"]"#);
     assert_eq!(seen.header("doyen-stale"), None);
+}
+
+#[tokio::test]
+async fn writes_wait_for_a_store_that_is_away_for_a_moment() {
+    let world = World::with(|settings| settings.gateway_hold = Duration::from_secs(20));
+    let seen = world.upload("b", "application/x-executable", "x").await;
+    assert_eq!(seen.status, 201);
+    let etl = context("etl", ContextState::Running);
+    let one = job(&etl, JobState::Running);
+    world.put_job(&one);
+    let kill = format!("DELETE /jobs/{}", one.id);
+    let submit = "POST /jobs?cp=b&mainClass=m&context=etl";
+    for (line, answer, status) in [
+        (kill.as_str(), Some(Answer::JobNotFound), 404),
+        (submit, Some(Answer::ContextNotFound), 404),
+        ("DELETE /binaries/b", None, 200),
+    ] {
+        world.gateway.answers.lock().unwrap().extend(answer);
+        world.store.away.store(true, Ordering::SeqCst);
+        let before = world.store.reads.load(Ordering::SeqCst);
+        let back = async {
+            while world.store.reads.load(Ordering::SeqCst) < before + 3 {
+                tokio::task::yield_now().await;
+            }
+            world.store.away.store(false, Ordering::SeqCst);
+        };
+        let (seen, ()) = tokio::join!(world.send(line, &[], Body::empty()), back);
+        assert_eq!(seen.status.as_u16(), status, "{line}: {}", seen.body);
+    }
 }
 
 #[tokio::test]

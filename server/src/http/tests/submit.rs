@@ -170,7 +170,7 @@ async fn a_synchronous_job_answers_with_its_result_or_error() {
     let jobs = world.gateway.jobs.lock().unwrap();
     assert_eq!(
         (jobs[0].sync, jobs[0].wait),
-        (true, Duration::from_secs(70))
+        (true, Duration::from_secs(40))
     );
 }
 
