@@ -73,6 +73,9 @@ impl JobRequest {
         };
         match self.stage.clone() {
             Stage::Naming => {
+                if let Some(next) = self.follow_key(shared, &layout, found) {
+                    return next;
+                }
                 let name = layout.context_name(&self.job.context_name);
                 let Some(record) = decoded::<NameRecord>(shared, found, &name, "a name") else {
                     return Next::Answer(Answer::ContextNotFound);
@@ -177,20 +180,8 @@ impl JobRequest {
         found: &Snapshot,
         context: &ContextId,
     ) -> Next {
-        if let Some(key) = self.job.key.clone()
-            && let Some(record) =
-                decoded::<KeyRecord>(shared, found, &layout.idempotency(&key.digest), "a key")
-        {
-            match read_key(&record.value, &key.request) {
-                KeyAnswer::Mismatch => return Next::Answer(Answer::KeyMismatch),
-                KeyAnswer::Object(KeyObject::Job(job)) if job != self.watched => {
-                    self.watched = job;
-                    self.stage = Stage::Following;
-                    return Next::Look(self.records(layout));
-                }
-                KeyAnswer::Object(KeyObject::Call(_)) => return Next::Answer(Answer::Unknown),
-                KeyAnswer::Object(KeyObject::Job(_)) => {}
-            }
+        if let Some(next) = self.follow_key(shared, layout, found) {
+            return next;
         }
         let live = found
             .records
@@ -203,6 +194,28 @@ impl JobRequest {
         // Not committed: decide anew, guarded by the absence of both.
         self.stage = Stage::Naming;
         Next::Again
+    }
+
+    /// C5: the key may belong to a job already, whatever has become of the context since.
+    fn follow_key(
+        &mut self,
+        shared: &mut Shared,
+        layout: &Layout,
+        found: &Snapshot,
+    ) -> Option<Next> {
+        let key = self.job.key.clone()?;
+        let record =
+            decoded::<KeyRecord>(shared, found, &layout.idempotency(&key.digest), "a key")?;
+        match read_key(&record.value, &key.request) {
+            KeyAnswer::Mismatch => Some(Next::Answer(Answer::KeyMismatch)),
+            KeyAnswer::Object(KeyObject::Job(job)) if job != self.watched => {
+                self.watched = job;
+                self.stage = Stage::Following;
+                Some(Next::Look(self.records(layout)))
+            }
+            KeyAnswer::Object(KeyObject::Call(_)) => Some(Next::Answer(Answer::Unknown)),
+            KeyAnswer::Object(KeyObject::Job(_)) => None,
+        }
     }
 
     fn wait(
@@ -244,7 +257,18 @@ impl JobRequest {
     fn records(&self, layout: &Layout) -> Query {
         let job = &self.watched;
         match &self.stage {
-            Stage::Naming => watch([layout.context_name(&self.job.context_name)]),
+            Stage::Naming => {
+                let key = self
+                    .job
+                    .key
+                    .as_ref()
+                    .map(|key| layout.idempotency(&key.digest));
+                watch(
+                    [layout.context_name(&self.job.context_name)]
+                        .into_iter()
+                        .chain(key),
+                )
+            }
             Stage::Placing(context) => watch([layout.context(context), layout.owner(context)]),
             Stage::Writing(context) => {
                 let key = self
