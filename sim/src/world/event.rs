@@ -1,5 +1,6 @@
 //! What is going to happen, in a total order: by time, then by the order in which it was planned.
 
+use doyen_core::driver::DriverLaunch;
 use doyen_core::identity::{Address, Identity};
 use doyen_core::input::{Input, Ticket};
 use doyen_core::records::transaction::{Query, Transaction};
@@ -46,6 +47,11 @@ pub enum Event {
     Beats {
         /// Whose.
         from: Identity,
+    },
+    /// A driver process comes to life.
+    Spawn {
+        /// What it is launched with.
+        launch: Box<DriverLaunch>,
     },
     /// A call reaches the store.
     Store {

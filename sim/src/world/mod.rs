@@ -1,17 +1,19 @@
 //! A simulated world: processes, network, store, and the loop that carries outputs out.
 
+mod effects;
 pub mod event;
 mod network;
 mod random;
 mod storage;
 
-use doyen_core::config::Config;
+use doyen_core::config::{Config, ValidConfig};
 use doyen_core::identity::{Address, ClusterId, Identity, Incarnation};
 use doyen_core::input::{Command, Input, RequestId};
 use doyen_core::output::{Answer, BeatPlan, ClusterEvent, Effect, Output, StopReason};
 use doyen_core::process::{ClusterView, Process};
 use doyen_core::records::cluster::Secret;
 use doyen_core::records::model::StoreModel;
+use doyen_core::records::transaction::Change;
 use doyen_core::server::{Founding, ServerProcess};
 use doyen_core::time::Time;
 use event::{Event, Queue};
@@ -35,7 +37,6 @@ pub enum Happened {
 struct Node {
     process: Option<Process>,
     identity: Identity,
-    lives: u64,
     /// Inputs that came while it was stopped by SIGSTOP; `None` when it runs.
     stopped: Option<VecDeque<Input>>,
     dialled: BTreeSet<Address>,
@@ -101,26 +102,28 @@ impl World {
     /// # Panics
     /// When the world's configuration is not valid.
     pub fn start(&mut self, address: &Address) {
-        let lives = self
-            .nodes
-            .get(address)
-            .map_or(1, |node| node.lives.saturating_add(1));
         let incarnation = Incarnation(self.random.next());
         let identity = Identity::new(address.clone(), incarnation);
         let founding = Founding {
             cluster: ClusterId::new(format!("cluster-{:08x}", self.random.next() & 0xffff_ffff)),
             secret: Secret("simulated".to_owned()),
         };
-        let config = self
-            .config
+        let server = ServerProcess::new(self.valid_config(), identity.clone(), founding, self.now);
+        self.add(identity, Process::Server(Box::new(server)));
+    }
+
+    fn valid_config(&self) -> ValidConfig {
+        self.config
             .clone()
             .validate()
-            .expect("the world's configuration is valid");
-        let server = ServerProcess::new(config, identity.clone(), founding, self.now);
+            .expect("the world's configuration is valid")
+    }
+
+    fn add(&mut self, identity: Identity, process: Process) {
+        let address = identity.address.clone();
         let node = Node {
-            process: Some(Process::Server(Box::new(server))),
+            process: Some(process),
             identity,
-            lives,
             stopped: None,
             dialled: BTreeSet::new(),
             beats: BeatPlan::default(),
@@ -130,11 +133,8 @@ impl World {
             wake: None,
         };
         self.nodes.insert(address.clone(), node);
-        self.carry_out(address);
-        self.deliver(
-            address,
-            Input::StoreChanged(doyen_core::records::transaction::Change::Everything),
-        );
+        self.carry_out(&address);
+        self.deliver(&address, Input::StoreChanged(Change::Everything));
     }
 
     /// `kill -9`.
@@ -296,6 +296,7 @@ impl World {
             }
             Event::Dial { from, to, pause } => self.dial(&from, &to, pause),
             Event::Beats { from } => self.beat(&from),
+            Event::Spawn { launch } => self.spawn(*launch),
             Event::Store { from, request } => self.store_works(&from, request),
         }
     }
@@ -366,7 +367,7 @@ impl World {
                 transaction,
             } => self.commit(address, ticket, transaction),
             Output::Read { ticket, query } => self.read(address, ticket, query),
-            Output::Effect(effect) => self.note(address, Happened::Effect(effect)),
+            Output::Effect(effect) => self.begin_effect(address, effect),
             Output::Answer { request, answer } => {
                 self.answers.insert(request, (self.now, answer));
             }

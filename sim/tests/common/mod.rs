@@ -1,0 +1,205 @@
+//! What the stories share: clusters, calls, and what "serves" means.
+#![allow(dead_code, reason = "each story file uses its part of it")]
+
+use doyen_core::config::Config;
+use doyen_core::identity::{Address, CallId, JobId};
+use doyen_core::input::{Command, NewCall, NewJob, RequestId};
+use doyen_core::output::{Answer, ClusterEvent, TakenBy};
+use doyen_core::records::call::{CallOperation, CallOutcome};
+use doyen_core::records::job::Payload;
+use doyen_sim::world::{Happened, World};
+use std::time::Duration;
+
+pub(crate) fn addresses(count: u16) -> Vec<Address> {
+    (1..=count)
+        .map(|n| Address::new("10.0.0.1", 2550 + n))
+        .collect()
+}
+
+pub(crate) fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// All of these are listed and ready, and agree on one holder among them.
+pub(crate) fn serves(world: &World, members: &[Address]) -> bool {
+    let views: Vec<_> = members
+        .iter()
+        .filter_map(|address| world.view(address))
+        .collect();
+    views.len() == members.len()
+        && views.iter().all(|view| {
+            view.ready
+                && view.holder == views[0].holder
+                && view.generation == views[0].generation
+                && view
+                    .holder
+                    .as_ref()
+                    .is_some_and(|holder| members.contains(&holder.address))
+        })
+}
+
+#[track_caller]
+pub(crate) fn cluster(count: u16, seed: u64) -> (World, Vec<Address>) {
+    let all = addresses(count);
+    let mut world = World::new(Config::new(all.clone()), seed);
+    for address in &all {
+        world.start(address);
+    }
+    let all_up = |world: &World| {
+        serves(world, &all)
+            && all.iter().all(|one| {
+                world
+                    .view(one)
+                    .is_some_and(|view| view.members.len() == all.len() && view.converged)
+            })
+    };
+    assert!(
+        world.run_until(secs(60), all_up),
+        "no cluster:\n{}",
+        world.story()
+    );
+    (world, all)
+}
+
+pub(crate) fn holder(world: &World, among: &[Address]) -> Address {
+    world.view(&among[0]).unwrap().holder.unwrap().address
+}
+
+pub(crate) fn others(all: &[Address], one: &Address) -> Vec<Address> {
+    all.iter().filter(|other| *other != one).cloned().collect()
+}
+
+pub(crate) fn delete_absent(world: &mut World, at: &Address, number: u64) -> RequestId {
+    let id = CallId::new(format!("018e2b1c-5f00-7000-8000-{number:012x}"));
+    let call = NewCall {
+        id,
+        user: "anonymous".into(),
+        route: "DELETE /contexts".into(),
+        key: None,
+        operation: CallOperation::DeleteContext {
+            name: "absent".into(),
+        },
+        wait: secs(30),
+    };
+    world.request(at, |request| Command::Call { request, call })
+}
+
+/// Sends deciding calls to these for a while; every one must be answered as expected. Returns the
+/// time from now to the first answer.
+#[track_caller]
+pub(crate) fn deciding_calls(world: &mut World, at: &[Address], for_: Duration) -> Duration {
+    let began = world.now();
+    let mut asked = Vec::new();
+    let mut number = began.as_nanos() / 1000;
+    while world.now().since(began) < for_ {
+        for address in at {
+            number += 1;
+            asked.push(delete_absent(world, address, number));
+        }
+        world.run_for(if for_ > secs(10) {
+            Duration::from_millis(200)
+        } else {
+            Duration::from_millis(10)
+        });
+    }
+    world.run_for(secs(31));
+    let mut first = None;
+    for request in asked {
+        let (at, answer) = world.answer(request).expect("every call is answered");
+        assert_eq!(
+            *answer,
+            Answer::Call(CallOutcome::ContextNotFound),
+            "{request:?}"
+        );
+        first = [first, Some(*at)].into_iter().flatten().min();
+    }
+    first.unwrap().since(began)
+}
+
+pub(crate) fn taken_by(world: &World) -> Vec<TakenBy> {
+    let of = |happened: &Happened| match happened {
+        Happened::Event(ClusterEvent::OfficeTaken { by, .. }) => Some(*by),
+        _ => None,
+    };
+    world
+        .history
+        .iter()
+        .filter_map(|(_, _, happened)| of(happened))
+        .collect()
+}
+
+fn number(world: &World, salt: u64) -> String {
+    format!(
+        "018e2b1c-5f00-7{salt:03x}-8000-{:012x}",
+        world.now().as_nanos() & 0xffff_ffff_ffff
+    )
+}
+
+pub(crate) fn call(world: &mut World, at: &Address, operation: CallOperation) -> RequestId {
+    let id = CallId::new(number(world, 1));
+    let (user, route) = ("anonymous".into(), "contexts".into());
+    let call = NewCall {
+        id,
+        user,
+        route,
+        key: None,
+        operation,
+        wait: secs(30),
+    };
+    world.request(at, |request| Command::Call { request, call })
+}
+
+pub(crate) fn create(world: &mut World, at: &Address, name: &str) -> RequestId {
+    let (name, settings) = (name.to_owned(), "{}".to_owned());
+    call(
+        world,
+        at,
+        CallOperation::CreateContext {
+            name,
+            settings,
+            adhoc: false,
+        },
+    )
+}
+
+pub(crate) fn delete(world: &mut World, at: &Address, name: &str) -> RequestId {
+    call(
+        world,
+        at,
+        CallOperation::DeleteContext {
+            name: name.to_owned(),
+        },
+    )
+}
+
+pub(crate) fn submit(
+    world: &mut World,
+    at: &Address,
+    context: &str,
+    class: &str,
+    sync: bool,
+) -> RequestId {
+    let job = NewJob {
+        id: JobId::new(number(world, 2)),
+        context_name: context.to_owned(),
+        main_class: class.to_owned(),
+        class_path: Vec::new(),
+        config: Payload::Inline("{}".to_owned()),
+        sync,
+        user: "anonymous".to_owned(),
+        key: None,
+        wait: secs(60),
+    };
+    world.request(at, |request| Command::Submit { request, job })
+}
+
+/// Waits for an answer.
+#[track_caller]
+pub(crate) fn answer(world: &mut World, request: RequestId) -> Answer {
+    assert!(
+        world.run_until(secs(60), |world| world.answer(request).is_some()),
+        "{}",
+        world.story()
+    );
+    world.answer(request).unwrap().1.clone()
+}

@@ -1,0 +1,167 @@
+//! Stories of contexts and jobs: what clients would see, in simulated time.
+
+mod common;
+
+use common::{answer, cluster, create, delete, holder, others, secs, submit};
+use doyen_core::output::Answer;
+use doyen_core::records::call::CallOutcome;
+use doyen_core::records::job::{JobRefusal, JobState};
+use doyen_sim::world::World;
+use std::time::Duration;
+
+#[track_caller]
+fn created(world: &mut World, at: &doyen_core::identity::Address, name: &str) {
+    let request = create(world, at, name);
+    let answer = answer(world, request);
+    assert!(
+        matches!(answer, Answer::Call(CallOutcome::ContextCreated { .. })),
+        "{answer:?}"
+    );
+}
+
+#[test]
+fn a_context_is_created_used_and_deleted_through_any_server() {
+    let (mut world, all) = cluster(3, 1);
+    for (n, at) in all.iter().enumerate() {
+        let name = format!("etl-{n}");
+        created(&mut world, at, &name);
+        let again = create(&mut world, &all[0], &name);
+        assert_eq!(
+            answer(&mut world, again),
+            Answer::Call(CallOutcome::ContextExists)
+        );
+        for other in &all {
+            let job = submit(&mut world, other, &name, "sleep-100", true);
+            let Answer::JobDone(job) = answer(&mut world, job) else {
+                panic!("{}", world.story())
+            };
+            assert_eq!(job.state, JobState::Finished);
+        }
+        let request = delete(&mut world, &all[(n + 1) % 3], &name);
+        let gone = answer(&mut world, request);
+        assert!(
+            matches!(gone, Answer::Call(CallOutcome::ContextStopped { .. })),
+            "{gone:?}"
+        );
+        let absent = delete(&mut world, at, &name);
+        assert_eq!(
+            answer(&mut world, absent),
+            Answer::Call(CallOutcome::ContextNotFound)
+        );
+    }
+    assert_eq!(world.drivers(), []);
+}
+
+#[test]
+fn a_creation_survives_the_death_of_its_holder_at_any_moment() {
+    for step in 0..80 {
+        let (mut world, all) = cluster(3, 2);
+        world.run_for(secs(3));
+        let victim = holder(&world, &all);
+        let rest = others(&all, &victim);
+        let request = create(&mut world, &rest[0], "etl");
+        world.run_for(Duration::from_micros(step * 1_500));
+        world.kill(&victim);
+        let outcome = answer(&mut world, request);
+        let made = matches!(outcome, Answer::Call(CallOutcome::ContextCreated { .. }));
+        assert!(
+            made,
+            "killed after {step} steps: {outcome:?}\n{}",
+            world.story()
+        );
+        let job = submit(&mut world, &rest[1], "etl", "sleep-10", true);
+        assert!(matches!(answer(&mut world, job), Answer::JobDone(_)));
+        let request = delete(&mut world, &rest[1], "etl");
+        let gone = answer(&mut world, request);
+        assert!(
+            matches!(gone, Answer::Call(CallOutcome::ContextStopped { .. })),
+            "{gone:?}"
+        );
+        assert_eq!(world.drivers(), []);
+    }
+}
+
+#[test]
+fn a_deletion_survives_the_death_of_its_holder_at_any_moment() {
+    for step in 0..60 {
+        let (mut world, all) = cluster(2, 5);
+        world.run_for(secs(3));
+        let victim = holder(&world, &all);
+        let rest = others(&all, &victim);
+        created(&mut world, &rest[0], "etl");
+        let request = delete(&mut world, &rest[0], "etl");
+        world.run_for(Duration::from_micros(step * 700));
+        world.kill(&victim);
+        let gone = answer(&mut world, request);
+        let stopped = matches!(gone, Answer::Call(CallOutcome::ContextStopped { .. }));
+        assert!(
+            stopped,
+            "killed after {step} steps: {gone:?}\n{}",
+            world.story()
+        );
+        created(&mut world, &rest[0], "etl");
+    }
+}
+
+#[test]
+fn a_driver_outlives_all_servers_and_its_result_is_read_later() {
+    let (mut world, all) = cluster(2, 3);
+    created(&mut world, &all[0], "etl");
+    let job = submit(&mut world, &all[0], "etl", "sleep-30000", false);
+    let Answer::JobAccepted(accepted) = answer(&mut world, job) else {
+        panic!()
+    };
+    for server in &all {
+        world.kill(server);
+    }
+    world.run_for(secs(60));
+    assert_eq!(world.drivers().len(), 1);
+    for server in &all {
+        world.start(server);
+    }
+    assert!(world.run_until(secs(60), |world| common::serves(world, &all)));
+    let layout =
+        doyen_core::records::key::Layout::new(&world.view(&all[0]).unwrap().cluster.unwrap());
+    let done = layout.done(&accepted.id);
+    assert!(
+        world.store().records().any(|(key, _)| *key == done),
+        "{}",
+        world.story()
+    );
+    let job = submit(&mut world, &all[1], "etl", "sleep-1", true);
+    assert!(matches!(answer(&mut world, job), Answer::JobDone(_)));
+}
+
+#[test]
+fn a_killed_driver_ends_its_context_and_its_jobs() {
+    let (mut world, all) = cluster(3, 4);
+    created(&mut world, &all[1], "etl");
+    let job = submit(&mut world, &all[2], "etl", "sleep-600000", true);
+    world.run_for(secs(1));
+    let driver = world.drivers()[0].clone();
+    world.kill(&driver);
+    let Answer::JobDone(job) = answer(&mut world, job) else {
+        panic!("{}", world.story())
+    };
+    assert_eq!(job.state, JobState::Error);
+    let message = job.error.unwrap().message;
+    assert_eq!(
+        message,
+        format!("Unexpected termination of context {}", job.context)
+    );
+    world.run_for(secs(1));
+    created(&mut world, &all[1], "etl");
+}
+
+#[test]
+fn the_ninth_job_finds_no_slot() {
+    let (mut world, all) = cluster(1, 6);
+    created(&mut world, &all[0], "etl");
+    for _ in 0..8 {
+        let job = submit(&mut world, &all[0], "etl", "sleep-60000", false);
+        assert!(matches!(answer(&mut world, job), Answer::JobAccepted(_)));
+    }
+    let job = submit(&mut world, &all[0], "etl", "sleep-1", false);
+    let refused = answer(&mut world, job);
+    assert_eq!(refused, Answer::JobRefused(JobRefusal::NoSlots { max: 8 }));
+}
