@@ -81,7 +81,7 @@ async fn hit(signal: Signal, rounds: usize, outage_max: Duration) {
         all.slowest = all.slowest.max(seen.slowest);
     }
     outages.sort();
-    println!(
+    eprintln!(
         "{signal:?}: outages {outages:?}; {} acknowledged, {} unknown, {} not sent, slowest {:?}",
         all.acknowledged.len(),
         all.unknown.len(),
@@ -139,7 +139,7 @@ async fn an_idle_client_notices_a_stopped_store_and_one_that_dials_it_too() {
         !alive(victim)
     })
     .await;
-    println!("a stopped store was killed after {took:?}");
+    eprintln!("a stopped store was killed after {took:?}");
     commit_at_last(&client, "b").await;
     commit_at_last(&late, "c").await;
 }

@@ -27,11 +27,33 @@ async fn commits(store: EmbeddedStore, name: String, count: usize) -> Vec<Durati
     times
 }
 
+/// What the disk alone takes: a page written and synced, without any store.
+fn bare(data: &Data) -> Vec<Duration> {
+    use std::os::unix::fs::FileExt;
+    let file = std::fs::File::create(data.path().join("bare")).unwrap();
+    let mut times: Vec<_> = (0..200)
+        .map(|number| {
+            let start = Instant::now();
+            file.write_all_at(&[1; 4096], number * 4096).unwrap();
+            file.sync_data().unwrap();
+            start.elapsed()
+        })
+        .collect();
+    times.sort();
+    times
+}
+
 #[tokio::test]
 async fn figures_of_commits_and_reads() {
     let data = Data::new();
     let store = data.client();
     commit_at_last(&store, "a").await;
+    let times = bare(&data);
+    eprintln!(
+        "bare sync of a page: p50 {:?}, p99 {:?}",
+        at(&times, 50),
+        at(&times, 99)
+    );
     for writers in [1, 8, 32] {
         let start = Instant::now();
         let tasks: Vec<_> = (0..writers)
@@ -45,7 +67,7 @@ async fn figures_of_commits_and_reads() {
         let seconds = start.elapsed().as_secs_f64();
         let rate = f64::from(u32::try_from(times.len()).unwrap()) / seconds;
         let (p50, p99) = (at(&times, 50), at(&times, 99));
-        println!("{writers} writers: {rate:.0} commits/s, p50 {p50:?}, p99 {p99:?}");
+        eprintln!("{writers} writers: {rate:.0} commits/s, p50 {p50:?}, p99 {p99:?}");
     }
     let mut times = Vec::new();
     for _ in 0..2_000 {
@@ -54,7 +76,7 @@ async fn figures_of_commits_and_reads() {
         times.push(start.elapsed());
     }
     times.sort();
-    println!("reads: p50 {:?}, p99 {:?}", at(&times, 50), at(&times, 99));
+    eprintln!("reads: p50 {:?}, p99 {:?}", at(&times, 50), at(&times, 99));
 }
 
 /// Processor time of a process, in ticks of 10 ms, and its resident KiB.
@@ -92,7 +114,7 @@ async fn an_idle_store_costs_little() {
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
     let (after, resident) = usage(&data);
-    println!(
+    eprintln!(
         "idle: {} ms of CPU in {seconds} s, {resident} KiB",
         (after - before) * 10
     );

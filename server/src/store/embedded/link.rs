@@ -20,6 +20,8 @@ pub(super) const HUNG_AFTER: Duration = Duration::from_secs(2);
 const START_MAX: Duration = Duration::from_secs(10);
 /// Pause between looks for the socket of a store that starts.
 const LOOK_AGAIN: Duration = Duration::from_millis(4);
+/// Clients that saw one store die wait a random part of this, so that few of them start one.
+const HERD: Duration = Duration::from_millis(8);
 /// Pauses after starts that failed: doubled from the first to the last.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
@@ -48,6 +50,8 @@ pub(super) struct Dialler {
     started: Option<Started>,
     /// Another live store process without a socket, and since when.
     silent: Option<(ProcessMark, Instant)>,
+    /// The next look at a dead socket starts a store; see [`HERD`].
+    is_second_look: bool,
     pause: Duration,
     /// Why the store is out of reach, for the reasons of outcomes.
     pub(super) reason: String,
@@ -65,6 +69,7 @@ impl Dialler {
             program,
             started: None,
             silent: None,
+            is_second_look: false,
             pause: PAUSE.0,
             reason: "the embedded store was not reached yet".to_owned(),
         }
@@ -114,6 +119,7 @@ impl Dialler {
             Ok(Err(reason)) => self.later(reason, PAUSE.1),
             Ok(Ok(Some(link))) => {
                 self.silent = None;
+                self.is_second_look = false;
                 self.pause = PAUSE.0;
                 if let Some(mut started) = self.started.take() {
                     // Only so that it leaves no zombie: it outlives this process.
@@ -150,6 +156,9 @@ impl Dialler {
             return self.wait_for(process, START_MAX);
         }
         self.silent = None;
+        if !std::mem::replace(&mut self.is_second_look, true) {
+            return Dialled::Later(HERD.mul_f64(random_part()));
+        }
         match self.spawn() {
             Ok(child) => {
                 let since = Instant::now();
@@ -247,6 +256,13 @@ async fn hello(mut stream: UnixStream) -> Result<Option<Link>, String> {
         Answer::Refused { reason } => Err(reason),
         other => Err(format!("the store did not greet but said {other:?}")),
     }
+}
+
+/// A random number from 0 to 1; without randomness the clients come at once, which is harmless.
+fn random_part() -> f64 {
+    let mut byte = [0];
+    let _ = getrandom::fill(&mut byte);
+    f64::from(byte[0]) / 255.0
 }
 
 /// Waits before the next try.

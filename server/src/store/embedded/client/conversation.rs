@@ -19,9 +19,11 @@ const OPEN_MAX: usize = 1024;
 /// Bytes that wait to be written before no more asks are taken.
 const OUT_BYTES_MAX: usize = 1024 * 1024;
 /// How often the store's silence is looked at.
-const LOOK: Duration = Duration::from_millis(250);
-/// Silence after which the store is pinged.
-const PING_AFTER: Duration = Duration::from_millis(500);
+const LOOK: Duration = Duration::from_millis(200);
+/// Silence after which the store is pinged while calls are open.
+const PING_AFTER: Duration = Duration::from_millis(200);
+/// The same while none is open: it costs a turn of both processes each time.
+const PING_AFTER_IDLE: Duration = Duration::from_millis(500);
 
 /// What lives from one connection to the next.
 pub(super) struct Conversation {
@@ -159,12 +161,20 @@ impl Conversation {
                     Some(ask) => self.write(ask)?,
                     None => return Ok(Closed::Unused),
                 },
-                _ = look.tick() => match silence.say(Instant::now()) {
+                _ = look.tick() => match silence.say(Instant::now(), self.ping_after()) {
                     Say::Nothing => {}
                     Say::Ping => self.push(&Request::Ping)?,
                     Say::Hung => return Ok(Closed::Hung),
                 },
             }
+        }
+    }
+
+    fn ping_after(&self) -> Duration {
+        if self.open.is_empty() {
+            PING_AFTER_IDLE
+        } else {
+            PING_AFTER
         }
     }
 
@@ -255,7 +265,7 @@ impl Silence {
     }
 
     /// What a look, made every [`LOOK`], says.
-    fn say(&mut self, now: Instant) -> Say {
+    fn say(&mut self, now: Instant, ping_after: Duration) -> Say {
         let late = now - self.looked > LOOK * 4;
         self.looked = now;
         match &mut self.pinged {
@@ -266,7 +276,7 @@ impl Silence {
             }
             Some(pinged) if now - *pinged >= HUNG_AFTER => Say::Hung,
             Some(_) => Say::Nothing,
-            None if now - self.heard >= PING_AFTER => {
+            None if now - self.heard >= ping_after => {
                 self.pinged = Some(now);
                 Say::Ping
             }
@@ -279,28 +289,33 @@ impl Silence {
 mod tests {
     use super::*;
 
-    /// Looks every 250 ms for so long; what was said, with the time of it in milliseconds.
-    fn looks(silence: &mut Silence, from: Instant, ms: u64) -> Vec<(u128, Say)> {
-        let times = (0..=ms / 250).map(|n| from + LOOK * u32::try_from(n).unwrap());
-        let said = times.map(|now| ((now - from).as_millis(), silence.say(now)));
+    /// Looks for so long; what was said, with the time of it in milliseconds.
+    fn looks(silence: &mut Silence, from: Instant, ms: u64, after: Duration) -> Vec<(u128, Say)> {
+        let times = (0..=ms / 200).map(|n| from + LOOK * u32::try_from(n).unwrap());
+        let said = times.map(|now| ((now - from).as_millis(), silence.say(now, after)));
         said.filter(|(_, say)| *say != Say::Nothing).collect()
     }
 
     #[test]
-    fn a_silent_store_is_pinged_after_500_ms_and_hung_2_s_later() {
-        let start = Instant::now();
-        let mut silence = Silence::new(start);
-        let said = looks(&mut silence, start, 2_500);
-        assert_eq!(said, [(500, Say::Ping), (2_500, Say::Hung)]);
+    fn a_silent_store_is_pinged_and_hung_2_s_later() {
+        for (after, ping, hung) in [(PING_AFTER, 200, 2_200), (PING_AFTER_IDLE, 600, 2_600)] {
+            let start = Instant::now();
+            let mut silence = Silence::new(start);
+            let said = looks(&mut silence, start, 2_600, after);
+            assert_eq!(said[..2], [(ping, Say::Ping), (hung, Say::Hung)]);
+        }
     }
 
     #[test]
     fn a_client_that_was_stopped_itself_counts_anew() {
         let start = Instant::now();
         let mut silence = Silence::new(start);
-        assert_eq!(looks(&mut silence, start, 500), [(500, Say::Ping)]);
+        assert_eq!(
+            looks(&mut silence, start, 200, PING_AFTER),
+            [(200, Say::Ping)]
+        );
         let awake = start + Duration::from_secs(60);
-        let said = looks(&mut silence, awake, 2_000);
+        let said = looks(&mut silence, awake, 2_000, PING_AFTER);
         assert_eq!(said, [(2_000, Say::Hung)]);
     }
 
@@ -309,10 +324,9 @@ mod tests {
         let start = Instant::now();
         let mut silence = Silence::new(start);
         for round in 0..10 {
-            let now = start + LOOK * 3 * round;
-            assert_eq!(silence.say(now + LOOK), Say::Nothing);
-            assert_eq!(silence.say(now + LOOK * 2), Say::Ping);
-            silence.heard(now + LOOK * 3);
+            let heard = start + LOOK * 2 * round;
+            silence.heard(heard);
+            assert_eq!(silence.say(heard + LOOK, PING_AFTER), Say::Ping);
         }
     }
 }
