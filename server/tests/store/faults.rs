@@ -196,6 +196,47 @@ async fn watchers_are_told_everything_after_the_store_was_killed() {
 }
 
 #[tokio::test]
+async fn a_client_that_never_reads_holds_up_nobody_and_is_told_everything_at_last() {
+    let data = Data::new();
+    let client = data.client();
+    commit_at_last(&client, "a").await;
+    let mut stalled = std::os::unix::net::UnixStream::connect(data.file("socket")).unwrap();
+    // Long names make long events, so that the stalled socket and its buffer are soon full.
+    let long = "k".repeat(20_000);
+    for number in 0..400 {
+        let outcome = client
+            .commit(create("long", &format!("{long}/{number}")))
+            .await;
+        assert!(
+            matches!(outcome, CommitOutcome::Committed { .. }),
+            "{outcome:?}"
+        );
+    }
+    let status = format!("/proc/{}/status", data.pid().unwrap().as_raw_nonzero());
+    let status = std::fs::read_to_string(status).unwrap();
+    let resident = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .unwrap();
+    let resident: u64 = resident.split_whitespace().next().unwrap().parse().unwrap();
+    assert!(resident < 24 * 1024, "{resident} KiB resident");
+    stalled
+        .set_read_timeout(Some(Duration::from_millis(500)))
+        .unwrap();
+    let mut told = Vec::new();
+    let mut piece = vec![0; 64 * 1024];
+    while let Ok(length) = std::io::Read::read(&mut stalled, &mut piece) {
+        assert_ne!(
+            length, 0,
+            "the store closed the connection of a slow client"
+        );
+        told.extend_from_slice(&piece[..length]);
+    }
+    let told = String::from_utf8(told.into_iter().filter(u8::is_ascii_graphic).collect()).unwrap();
+    assert!(told.contains("changed-everything"), "{} bytes", told.len());
+}
+
+#[tokio::test]
 async fn an_event_comes_before_every_answer_that_was_made_after_it() {
     let data = Data::new();
     let (client, other) = (data.client(), data.client());

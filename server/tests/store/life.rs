@@ -159,6 +159,35 @@ async fn a_program_that_is_not_there_is_named_within_the_time_of_a_call() {
 }
 
 #[tokio::test]
+async fn the_257th_client_is_told_why_and_a_query_over_the_bound_harms_no_other_call() {
+    let data = Data::new();
+    let client = data.client();
+    commit_at_last(&client, "a").await;
+    let keys = (0..60_000).map(|n| Key::new(format!("a/key/that/is/not/there/{n:010}")));
+    let (large, small) = tokio::join!(
+        client.read(Query::keys(keys)),
+        client.read(Query::keys([Key::new("a")]))
+    );
+    let ReadOutcome::Failed { reason } = large else {
+        panic!("a query over the bound was answered");
+    };
+    assert!(reason.contains("bound"), "{reason}");
+    assert!(matches!(small, ReadOutcome::Snapshot(_)), "{small:?}");
+    let socket = data.file("socket");
+    let others: Vec<_> = (0..255)
+        .map(|_| std::os::unix::net::UnixStream::connect(&socket).unwrap())
+        .collect();
+    let late = data.client();
+    let outcome = late.commit(create("1", "b")).await;
+    let CommitOutcome::NotSent { reason } = outcome else {
+        panic!("{outcome:?}");
+    };
+    assert!(reason.contains("256 clients"), "{reason}");
+    drop(others);
+    commit_at_last(&late, "c").await;
+}
+
+#[tokio::test]
 async fn a_long_data_directory_and_odd_names_work() {
     let data = Data::new();
     let deep = data

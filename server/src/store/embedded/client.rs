@@ -77,6 +77,18 @@ impl Ask {
             Self::Read { answer, .. } => answer.is_closed(),
         }
     }
+
+    /// Answers a call that cannot be written.
+    fn refuse(self, reason: String) {
+        match self {
+            Self::Commit { answer, .. } => {
+                let _ = answer.send(CommitOutcome::NotSent { reason });
+            }
+            Self::Read { answer, .. } => {
+                let _ = answer.send(ReadOutcome::Failed { reason });
+            }
+        }
+    }
 }
 
 /// Decides between the caller, whose time is over, and the connection, which would write a commit:

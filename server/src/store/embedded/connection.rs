@@ -1,6 +1,6 @@
 //! One connection of the store process.
 
-use super::frame::{Answer, FrameError, REQUEST_BYTES_MAX, Request, encode, take};
+use super::frame::{Answer, FrameError, RECEIVE_BYTES, REQUEST_BYTES_MAX, Request, encode, take};
 use super::worker::{Frame, Job, Work};
 use bytes::BytesMut;
 use std::io;
@@ -61,6 +61,11 @@ pub(super) async fn serve(mut stream: UnixStream, mut with: Serving) -> Result<(
         if stopping && open == 0 && out.is_empty() {
             return Ok(());
         }
+        if out.is_empty() {
+            // A large answer's memory is not kept.
+            out = BytesMut::new();
+        }
+        received.reserve(RECEIVE_BYTES);
         let room = out.len() < OUT_BYTES_MAX;
         tokio::select! {
             biased;

@@ -17,6 +17,11 @@ pub(super) const REQUEST_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// A full folder: 20,000 records of 1.6 KiB.
 pub(super) const ANSWER_BYTES_MAX: usize = 32 * 1024 * 1024;
 
+/// Memory of a buffer that is kept from one frame to the next.
+const KEPT_BYTES_MAX: usize = 1024 * 1024;
+/// Room that a buffer has for each receive: most frames fit.
+pub(super) const RECEIVE_BYTES: usize = 8 * 1024;
+
 /// What a client asks. Numbers are the client's own, each once per connection.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -128,6 +133,10 @@ pub(super) fn take<T: DeserializeOwned>(
     }
     received.advance(4);
     let frame = received.split_to(length);
+    if length > KEPT_BYTES_MAX {
+        // What follows moves, so that the large memory is given back with this frame.
+        *received = BytesMut::from(&received[..]);
+    }
     Ok(Some(serde_json::from_slice(&frame)?))
 }
 

@@ -1,7 +1,7 @@
 //! One connection's life: asks out, answers in, and what becomes of open asks when it breaks.
 
 use super::super::frame::{
-    ANSWER_BYTES_MAX, Answer, FrameError, REQUEST_BYTES_MAX, Request, encode, take,
+    ANSWER_BYTES_MAX, Answer, FrameError, RECEIVE_BYTES, REQUEST_BYTES_MAX, Request, encode, take,
 };
 use super::super::link::{HUNG_AFTER, Link};
 use super::Ask;
@@ -144,10 +144,11 @@ impl Conversation {
             }
             while self.has_room() {
                 match self.again.pop_front() {
-                    Some(ask) => self.write(ask)?,
+                    Some(ask) => self.write(ask),
                     None => break,
                 }
             }
+            received.reserve(RECEIVE_BYTES);
             let has_room = self.has_room();
             tokio::select! {
                 biased;
@@ -158,7 +159,7 @@ impl Conversation {
                     return Ok(Closed::ByStore);
                 },
                 ask = self.asks.recv(), if has_room => match ask {
-                    Some(ask) => self.write(ask)?,
+                    Some(ask) => self.write(ask),
                     None => return Ok(Closed::Unused),
                 },
                 _ = look.tick() => match silence.say(Instant::now(), self.ping_after()) {
@@ -182,27 +183,31 @@ impl Conversation {
         self.open.len() < OPEN_MAX && self.out.len() < OUT_BYTES_MAX
     }
 
-    fn write(&mut self, ask: Ask) -> Result<(), FrameError> {
-        if ask.is_forgotten() {
-            return Ok(());
+    fn write(&mut self, ask: Ask) {
+        // The permit of a commit whose caller's time is over is taken: it was told "not sent".
+        let void = matches!(&ask, Ask::Commit { permit, .. } if !permit.take());
+        if void || ask.is_forgotten() {
+            return;
         }
         let id = self.next_id;
         self.next_id += 1;
         let begins = self.written + u64::try_from(self.out.len()).unwrap_or(0);
-        match &ask {
-            // Its caller's time is over, and was told that it was not sent.
-            Ask::Commit { permit, .. } if !permit.take() => return Ok(()),
-            Ask::Commit { transaction, .. } => {
-                let transaction = transaction.clone();
-                self.push(&Request::Commit { id, transaction })?;
+        let request = match &ask {
+            Ask::Commit { transaction, .. } => Request::Commit {
+                id,
+                transaction: transaction.clone(),
+            },
+            Ask::Read { query, .. } => Request::Read {
+                id,
+                query: query.clone(),
+            },
+        };
+        match self.push(&request) {
+            Ok(()) => {
+                self.open.insert(id, Open { ask, begins });
             }
-            Ask::Read { query, .. } => {
-                let query = query.clone();
-                self.push(&Request::Read { id, query })?;
-            }
+            Err(e) => ask.refuse(e.to_string()),
         }
-        self.open.insert(id, Open { ask, begins });
-        Ok(())
     }
 
     fn push(&mut self, request: &Request) -> Result<(), FrameError> {
