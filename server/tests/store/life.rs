@@ -206,7 +206,7 @@ async fn a_long_data_directory_and_odd_names_work() {
 }
 
 #[tokio::test]
-async fn a_removed_socket_is_made_anew_and_a_removed_folder_ends_the_store() {
+async fn a_removed_socket_is_made_anew_and_a_removed_folder_ends_the_store_for_a_new_one() {
     let data = Data::new();
     let client = data.client();
     commit_at_last(&client, "a").await;
@@ -217,8 +217,14 @@ async fn a_removed_socket_is_made_anew_and_a_removed_folder_ends_the_store() {
     let first = tokio::time::timeout(LONG, changes.next()).await;
     assert_eq!(first, Ok(Some(Change::Everything)));
     assert_eq!(data.pid(), Some(pid), "the same process serves on");
+    let id = client.store_id().await;
     std::fs::remove_dir_all(data.file("")).unwrap();
     until("the end of a store without folder", LONG, || !alive(pid)).await;
+    // The clients reach the empty store that takes its place, and its id tells them apart.
+    commit_at_last(&client, "b").await;
+    let found = snapshot(&client, Query::keys([Key::new("a"), Key::new("b")])).await;
+    assert_eq!(found.records.len(), 1);
+    assert_ne!(client.store_id().await, id);
 }
 
 /// Mounts a file system of this test's own, where the machine lets it.

@@ -132,6 +132,7 @@ impl Dialler {
 
     /// The socket is dead: waits for who is about to open it, or starts a store.
     async fn start(&mut self, process: Option<ProcessMark>) -> Dialled {
+        self.place.follow();
         if let Some(started) = &mut self.started {
             return match started.child.try_wait() {
                 Ok(None) if started.since.elapsed() < START_MAX => Dialled::Later(LOOK_AGAIN),

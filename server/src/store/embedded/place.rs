@@ -3,7 +3,7 @@
 use super::StoreError;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// The files of one store. Cheap to share.
@@ -35,6 +35,18 @@ impl Place {
         // A read-only disk is found here, and not by a store process that nobody sees.
         place.open_lock()?;
         Ok(place)
+    }
+
+    /// Opens the folder anew when somebody removed or replaced it, which leaves the open one empty.
+    pub(super) fn follow(&mut self) {
+        let inode = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
+        let (named, held) = (fs::metadata(&self.folder), self.opened.metadata());
+        if let (Ok(named), Ok(held)) = (named, held)
+            && inode(named) != inode(held)
+            && let Ok(opened) = File::open(&self.folder)
+        {
+            self.opened = opened;
+        }
     }
 
     pub(super) fn folder(&self) -> &Path {
