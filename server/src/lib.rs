@@ -1,3 +1,8 @@
-//! The parts of the `doyen` program.
+//! The parts of the `doyen` program: configuration, command line, stores, engines and the REST layer.
 
+pub mod binaries;
+pub mod cli;
+pub mod config;
 pub mod http;
+pub mod run;
+pub mod store;

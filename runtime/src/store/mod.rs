@@ -1,5 +1,9 @@
 //! The seams for any database: metadata by transactions, binaries by streams.
 
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
+pub mod memory;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use doyen_core::records::transaction::{Change, CommitOutcome, Query, ReadOutcome, Transaction};

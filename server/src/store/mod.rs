@@ -1,0 +1,3 @@
+//! The real stores of metadata.
+
+pub mod embedded;
