@@ -1,0 +1,3 @@
+//! The parts of the `doyen` program.
+
+pub mod config;
