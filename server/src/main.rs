@@ -1,3 +1,7 @@
 //! The `doyen` program.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    doyen::cli::main()
+}

@@ -103,6 +103,20 @@ fn read_all(
     Ok((root, missing))
 }
 
+/// A value of the table of keys, which tests have read.
+pub(super) fn parse_value(text: &str) -> Located {
+    let read = || {
+        let mut slots = Slots::new();
+        let mut sources = Sources::default();
+        Builder::new(&mut sources, 0, None).add(&format!("v = {text}"), &mut slots)?;
+        resolve(&slots, None, start(0))
+    };
+    match read().map(|root| root.get(&["v"]).cloned()) {
+        Ok(Some(value)) => value,
+        _ => panic!("the default {text} of the table of keys is no HOCON"),
+    }
+}
+
 const fn start(source: usize) -> Origin {
     Origin {
         source,

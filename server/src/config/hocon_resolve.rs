@@ -179,7 +179,7 @@ impl<'a> Resolver<'a> {
         }
         self.active.remove(&mark);
         if found.is_none() && rest.is_empty() {
-            found = self.from_environment(&path, definition.origin);
+            found = self.in_environment(&path, definition.origin);
         }
         if found.is_none() && rest.is_empty() && !reference.optional {
             let hint = if self.environment.is_some() {
@@ -193,7 +193,7 @@ impl<'a> Resolver<'a> {
         Ok(found)
     }
 
-    fn from_environment(&self, path: &[String], origin: Origin) -> Option<Located> {
+    fn in_environment(&self, path: &[String], origin: Origin) -> Option<Located> {
         let value = self.environment?.get(&path.join("."))?;
         Some(Located {
             tree: Tree::Scalar(ScalarValue::string(value.clone())),

@@ -137,6 +137,10 @@ impl<'a> Builder<'a> {
             ));
         }
         let mut definition = self.definition(field.value)?;
+        if matches!(definition.node, Node::List(_) | Node::Map(_)) {
+            // The parser remembers what follows the bracket, maybe on the next line.
+            definition.origin = origin;
+        }
         if field.append {
             definition = self.append(definition);
         }

@@ -15,19 +15,19 @@ pub const DEPTH_MAX: usize = 64;
 pub const BODY_MAX: usize = 1024 * 1024;
 
 /// The longest configuration file, in bytes.
-pub const FILE_MAX: usize = 4 * 1024 * 1024;
+pub(crate) const FILE_MAX: usize = 4 * 1024 * 1024;
 
 /// The most tokens of a HOCON text; each costs the parser some 150 bytes.
-pub const TOKENS_MAX: usize = 100_000;
+pub(crate) const TOKENS_MAX: usize = 100_000;
 
 /// Work of resolving substitutions: values visited, and one more for every 16 bytes copied.
-pub const STEPS_MAX: usize = 1_000_000;
+pub(crate) const STEPS_MAX: usize = 1_000_000;
 
 /// How many tokens a text has, roughly, after its size and nesting were checked.
 ///
 /// # Errors
 /// The text is too long or too deeply nested.
-pub fn scan(text: &str, source: usize, bytes_max: usize) -> Result<usize, Fault> {
+pub(crate) fn scan(text: &str, source: usize, bytes_max: usize) -> Result<usize, Fault> {
     if text.len() > bytes_max {
         return Err(Fault::whole(format!(
             "the text has {} bytes, at most {bytes_max} are allowed",

@@ -114,7 +114,7 @@ fn number(raw: &str) -> Option<Number> {
 
 /// Lays `top` over `below`: objects are merged, anything else hides what lies below.
 #[must_use]
-pub fn merge(below: Located, top: Located) -> Located {
+pub(crate) fn merge(below: Located, top: Located) -> Located {
     match (below.tree, top.tree) {
         (Tree::Map(mut under), Tree::Map(over)) => {
             for (key, value) in over {
