@@ -3,12 +3,12 @@
 //! | phase | until | then |
 //! | --- | --- | --- |
 //! | `Taking` | the context is its own, or it comes too late (E2) | `Owning`, stop |
-//! | `Owning` | everything is stored; the fence is lost (W1); nobody hears it (E8) | stop, `Fenced` |
+//! | `Owning` | all is stored; the fence is lost (W1); nobody hears it (E8) | stop, `Fenced` |
 //! | `Fenced` | the engine is gone, at most 5 s (E4) | stop |
 //!
-//! In `Owning` nothing is done by a handler itself: inputs change what is known, and after each of
-//! them [`attempt::Attempt::pump`] does whatever is due, so that a lost answer, an event twice and a
-//! store that comes back take the same way.
+//! In `Owning` nothing is done by a handler itself: inputs change what is known, and after each
+//! of them `Attempt::pump` does whatever is due, so that a lost answer, an event twice and a store
+//! that comes back take the same way.
 
 mod admit;
 mod attempt;

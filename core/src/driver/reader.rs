@@ -1,4 +1,4 @@
-//! One kind of read: at most one outstanding, and a flag for what changed meanwhile (protocol.md B1).
+//! One kind of read: at most one outstanding, and a flag for what changed meanwhile (B1).
 
 use crate::input::Ticket;
 use crate::time::Time;

@@ -12,19 +12,19 @@ use crate::wire::Message;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-fn heard(world: &mut World, port: u16) {
-    let last = world
-        .sent
-        .iter()
-        .rev()
-        .find_map(|(_, message)| match message {
-            Message::DriverBeat { sequence, .. } => Some(*sequence),
-            _ => None,
-        });
+fn last_beat(world: &World) -> u64 {
+    let beat = |(_, message): &(_, Message)| match message {
+        Message::DriverBeat { sequence, .. } => Some(*sequence),
+        _ => None,
+    };
+    world.sent.iter().rev().find_map(beat).unwrap()
+}
+
+fn heard(world: &mut World, port: u16, sequence: u64) {
     world.tell(Input::Message {
         from: server(port),
         message: Message::DriverHeard {
-            sequence: last.unwrap(),
+            sequence,
             servers: vec![server(1), server(2)],
         },
     });
@@ -92,16 +92,34 @@ fn a_server_that_hears_it_keeps_it_alive_without_the_store() {
     world.answers = Answers::Away;
     for _ in 0..60 {
         world.pass(Duration::from_secs(10));
-        heard(&mut world, 1);
+        let last = last_beat(&world);
+        heard(&mut world, 1, last);
     }
-    assert_eq!(world.count(&Effect::StopEngine), 0);
-    // The sending of the confirmed beat counts, not the hearing.
-    world.pass(Duration::from_secs(239));
-    let last = world.sent.len();
-    assert!(last > 239);
+    // The sending of the confirmed beat counts, not the hearing; one that was never sent is none.
+    world.pass(Duration::from_secs(10));
+    let last = last_beat(&world);
+    world.pass(Duration::from_secs(100));
+    heard(&mut world, 1, last);
+    heard(&mut world, 1, 1_000_000);
+    world.pass(Duration::from_secs(139));
     assert_eq!(world.count(&Effect::StopEngine), 0);
     world.pass(Duration::from_secs(1));
     assert_eq!(world.count(&Effect::StopEngine), 1);
+}
+
+#[test]
+fn a_stamp_counts_from_its_sending() {
+    let mut world = World::ready(&context());
+    world.pass(Duration::from_secs(59));
+    world.answers = Answers::Held;
+    world.pass(Duration::from_secs(41));
+    world.release();
+    assert_eq!(world.life().count, 3, "taken, ready, one stamp");
+    world.answers = Answers::Away;
+    world.pass(Duration::from_secs(199));
+    assert_eq!(world.count(&Effect::StopEngine), 0);
+    world.pass(Duration::from_secs(1));
+    assert_eq!(world.count(&Effect::StopEngine), 1, "240 s after 60 s");
 }
 
 #[test]
@@ -149,7 +167,7 @@ fn it_dials_servers_that_came_after_it_started() {
     };
     let from = server(1);
     world.tell(Input::Message { from, message });
-    heard(&mut world, 2);
+    heard(&mut world, 2, 0);
     assert_eq!(world.dials.len(), before + 1);
     let ports: BTreeSet<u16> = world.dials[before]
         .iter()

@@ -100,6 +100,17 @@ fn a_driver_whose_last_word_was_heard_but_not_answered_is_done() {
     assert_eq!(world.stop, Some(StopReason::DriverDone));
 }
 
+#[test]
+fn a_driver_whose_attempt_is_ended_after_its_last_word_is_done_not_fenced() {
+    let mut world = World::ready(&context());
+    world.change_context(|one| one.state = ContextState::Stopping);
+    world.answers = Answers::Held;
+    world.engine_ended(true);
+    assert_eq!(world.stop, None);
+    world.change_owner(|one| one.owner = None);
+    assert_eq!(world.stop, Some(StopReason::DriverDone));
+}
+
 fn adhoc() -> ContextRecord {
     ContextRecord {
         adhoc: true,

@@ -22,6 +22,7 @@ enum Step {
     Pass(u64),
     Answers(Answers),
     Release,
+    SlowReads,
     Watched(bool),
     Submit(u16),
     Kill(u16),
@@ -63,6 +64,7 @@ fn step() -> impl Strategy<Value = Step> {
     let store = prop_oneof![
         4 => answers.prop_map(Step::Answers),
         4 => Just(Step::Release),
+        2 => Just(Step::SlowReads),
         1 => any::<bool>().prop_map(Step::Watched),
         2 => (0..JOBS + 3).prop_map(Step::Touch),
         1 => one_job().prop_map(Step::Remove),
@@ -227,6 +229,7 @@ impl Run {
             Step::Pass(millis) => self.world.pass(Duration::from_millis(millis)),
             Step::Answers(answers) => self.world.answers = answers,
             Step::Release => self.world.release(),
+            Step::SlowReads => self.world.slow_reads = true,
             Step::Watched(watched) => self.world.watched = watched,
             Step::Submit(number) => {
                 if self.submitted.insert(number) {

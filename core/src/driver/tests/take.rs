@@ -2,10 +2,10 @@
 
 use super::world::{Answers, DRIVER, World, context, launch, server};
 use crate::identity::{Address, Incarnation};
-use crate::input::EffectReport;
+use crate::input::{EffectReport, Input};
 use crate::output::{ClusterEvent, Effect, StopReason};
 use crate::records::context::{ContextState, DriverPhase, IntentNumber, Owner};
-use crate::records::transaction::Operation;
+use crate::records::transaction::{Change, Operation};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -142,4 +142,40 @@ fn it_dials_the_launching_servers_first_and_the_roster_once_it_is_known() {
     let launching = BTreeSet::from([Address::new("10.0.0.1", 1)]);
     let roster = BTreeSet::from([server(1).address, server(2).address]);
     assert_eq!(world.dials, [launching, roster]);
+}
+
+#[test]
+fn a_read_from_before_it_took_its_context_does_not_fence_it() {
+    let mut world = World::launched(&context());
+    world.slow_reads = true;
+    world.run();
+    // The first read is answered; a second one begins before the taking transaction is.
+    world.answers = Answers::Held;
+    world.tell(Input::StoreChanged(Change::Everything));
+    let (reads, commits) = world.split_held();
+    let Input::Read {
+        outcome: before, ..
+    } = reads[0].clone()
+    else {
+        panic!("{reads:?}")
+    };
+    world.tell(reads.into_iter().next().unwrap());
+    assert!(commits.is_empty());
+    let (mut later, mut taken) = world.split_held();
+    assert_eq!((later.len(), taken.len()), (1, 1));
+    assert_eq!(world.owner().owner.unwrap().driver, DRIVER);
+    // It was made before the commit landed.
+    let Input::Read { ticket, .. } = later[0] else {
+        panic!("{later:?}")
+    };
+    later[0] = Input::Read {
+        ticket,
+        outcome: before,
+    };
+    world.answers = Answers::AtOnce;
+    world.slow_reads = false;
+    world.tell(taken.remove(0));
+    world.tell(later.remove(0));
+    assert_eq!(world.stop, None);
+    assert_eq!(world.effects.len(), 1, "{:?}", world.effects);
 }

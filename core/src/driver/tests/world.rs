@@ -45,6 +45,8 @@ pub(super) struct World {
     pub(super) layout: Layout,
     pub(super) now: Time,
     pub(super) answers: Answers,
+    /// Reads are carried out when they are sent, their answers wait for [`World::release`].
+    pub(super) slow_reads: bool,
     /// Whether the watch says what changed.
     pub(super) watched: bool,
     pub(super) effects: Vec<Effect>,
@@ -174,6 +176,7 @@ impl World {
             layout,
             now: Time::ZERO,
             answers: Answers::AtOnce,
+            slow_reads: false,
             watched: true,
             effects: Vec::new(),
             commits: Vec::new(),
@@ -259,7 +262,12 @@ impl World {
                 } else {
                     ReadOutcome::Snapshot(self.store.read(&query, self.stamp()))
                 };
-                self.queue.push_back(Input::Read { ticket, outcome });
+                let answer = Input::Read { ticket, outcome };
+                if self.slow_reads {
+                    self.held.push_back(answer);
+                } else {
+                    self.queue.push_back(answer);
+                }
             }
             Output::Effect(effect) => self.effects.push(effect),
             Output::Event(event) => self.events.push(event),
@@ -307,6 +315,7 @@ impl World {
     /// The answers that were held arrive, and the transactions that are late.
     pub(super) fn release(&mut self) {
         self.answers = Answers::AtOnce;
+        self.slow_reads = false;
         while let Some(transaction) = self.late.pop_front() {
             let (outcome, changed) = self.store.commit(&transaction, self.stamp());
             self.commits.push((transaction, outcome));
@@ -314,6 +323,12 @@ impl World {
         }
         self.queue.append(&mut self.held);
         self.run();
+    }
+
+    /// The answers that are held: of reads, and of commits.
+    pub(super) fn split_held(&mut self) -> (Vec<Input>, Vec<Input>) {
+        let is_read = |input: &Input| matches!(input, Input::Read { .. });
+        self.held.drain(..).partition(is_read)
     }
 
     /// Another process commits.
