@@ -4,6 +4,7 @@
 pub mod api;
 pub mod cluster;
 pub mod events;
+pub mod fixtures;
 pub mod http;
 pub mod leftovers;
 pub mod load;
