@@ -51,9 +51,8 @@ async fn contexts_and_binaries_written_at_one_server_are_seen_at_the_next_read_o
     prepare_process_context(&cluster.api(0)).await.unwrap();
     for index in 0..3 {
         let name = format!("by-{index}");
-        let created = cluster
-            .api(index)
-            .create_context(&name, &[("doyen.engine", "process")]);
+        let api = cluster.api(index);
+        let created = api.create_context(&name, &[("doyen.engine", "process")]);
         let created = created.await.unwrap().expect(&[200]).unwrap();
         assert_eq!(
             created.json(),

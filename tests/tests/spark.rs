@@ -141,6 +141,20 @@ async fn bad_jobs_are_told_and_the_context_serves_on() {
     api.upload_wheel("cut", whole[..whole.len() / 2].to_vec())
         .await
         .unwrap();
+    check_refusals(&api).await;
+    check_failures(&api).await;
+    let class = "example_jobs.word_count.WordCountSparkSessionJob";
+    let config = json!({"input": {"strings": ["a"]}});
+    let counts = api
+        .run_job(CONTEXT, "examples", class, &config)
+        .await
+        .unwrap();
+    assert_eq!(counts, json!({"a": 1}), "the context serves on");
+    stop_clean(cluster, &[CONTEXT]).await;
+}
+
+/// Jobs that are refused before they run: nothing of them is listed.
+async fn check_refusals(api: &Api) {
     let submit = async |binary: &str, class: &str| {
         let query = [("cp", binary), ("mainClass", class), ("context", CONTEXT)];
         api.submit(&query, &Value::Null).await.unwrap()
@@ -171,6 +185,20 @@ async fn bad_jobs_are_told_and_the_context_serves_on() {
         assert_eq!(reply.status, status, "{class}: {}", reply.brief());
         assert!(reply.text().contains(part), "{class}: {}", reply.brief());
     }
+    let class = "example_jobs.word_count.WordCountSparkSessionJob";
+    let empty = submit("examples", class).await.expect(&[400]).unwrap();
+    assert_eq!(
+        empty.json()["status"],
+        "VALIDATION FAILED",
+        "{}",
+        empty.brief()
+    );
+    let listed = api.get("/jobs").await.unwrap().json();
+    assert_eq!(listed, json!([]), "refused jobs are not listed");
+}
+
+/// Jobs that fail while they run, or never end.
+async fn check_failures(api: &Api) {
     for (class, part) in [("RaisesInRun", "run is broken"), ("Exits", "9")] {
         let class = format!("bad_jobs.bad.{class}");
         let job = api
@@ -194,27 +222,4 @@ async fn bad_jobs_are_told_and_the_context_serves_on() {
         .unwrap();
     killed.expect(&[200]).unwrap();
     api.wait_job(&never, "KILLED", SPARK_SOON).await.unwrap();
-    let class = "example_jobs.word_count.WordCountSparkSessionJob";
-    let config = json!({"input": {"strings": ["a"]}});
-    let counts = api
-        .run_job(CONTEXT, "examples", class, &config)
-        .await
-        .unwrap();
-    assert_eq!(counts, json!({"a": 1}), "the context serves on");
-    let empty = api.submit(
-        &[
-            ("cp", "examples"),
-            ("mainClass", class),
-            ("context", CONTEXT),
-        ],
-        &json!({}),
-    );
-    let empty = empty.await.unwrap().expect(&[400]).unwrap();
-    assert_eq!(
-        empty.json()["status"],
-        "VALIDATION FAILED",
-        "{}",
-        empty.brief()
-    );
-    stop_clean(cluster, &[CONTEXT]).await;
 }
