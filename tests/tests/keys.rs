@@ -1,0 +1,121 @@
+//! `Idempotency-Key`: the same request, sent again anywhere, is done once (protocol.md C5).
+#![allow(clippy::unwrap_used, reason = "a test tells what broke by panicking")]
+
+use doyen_tests::api::path;
+use doyen_tests::fixtures::{CONTEXT, cluster, prepare_process_context, stop_clean};
+use doyen_tests::http::{Call, Reply};
+use serde_json::json;
+
+fn job(key: &str, body: &str) -> Call {
+    let query = [
+        ("cp", "quick"),
+        ("mainClass", "quick"),
+        ("context", CONTEXT),
+    ];
+    Call::post(path("/jobs", &query), body.to_owned()).header("idempotency-key", key)
+}
+
+fn context(key: &str, name: &str, body: &str) -> Call {
+    let path = path(&format!("/contexts/{name}"), &[("doyen.engine", "process")]);
+    Call::post(path, body.to_owned()).header("idempotency-key", key)
+}
+
+fn job_id(reply: &Reply) -> String {
+    reply.json()["jobId"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_with_a_key_runs_once_whichever_server_is_asked() {
+    let cluster = cluster(3).await;
+    prepare_process_context(&cluster.api(0)).await.unwrap();
+    let first = cluster
+        .api(0)
+        .call(job("k-1", "{\"a\":1}"))
+        .await
+        .unwrap()
+        .expect(&[202])
+        .unwrap();
+    let id = job_id(&first);
+    assert!(!id.is_empty());
+    for index in 0..3 {
+        let again = cluster
+            .api(index)
+            .call(job("k-1", "{\"a\":1}"))
+            .await
+            .unwrap();
+        assert_eq!(job_id(&again.expect(&[202, 200]).unwrap()), id);
+    }
+    let other = cluster.api(1).call(job("k-2", "{\"a\":1}")).await.unwrap();
+    assert_ne!(
+        job_id(&other.expect(&[202]).unwrap()),
+        id,
+        "another key is another job"
+    );
+    let mismatch = cluster.api(2).call(job("k-1", "{\"a\":2}")).await.unwrap();
+    assert_eq!(mismatch.status, 422, "{}", mismatch.brief());
+    let jobs = cluster.api(2).get("/jobs").await.unwrap().json();
+    assert_eq!(jobs.as_array().unwrap().len(), 2, "{jobs}");
+    stop_clean(cluster, &[CONTEXT]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_same_key_sent_to_all_servers_at_once_makes_one_job() {
+    let cluster = cluster(3).await;
+    prepare_process_context(&cluster.api(0)).await.unwrap();
+    let apis = [cluster.api(0), cluster.api(1), cluster.api(2)];
+    let (a, b, c) = tokio::join!(
+        apis[0].call(job("race", "{}")),
+        apis[1].call(job("race", "{}")),
+        apis[2].call(job("race", "{}")),
+    );
+    let ids = [a, b, c].map(|reply| job_id(&reply.unwrap().expect(&[202, 200]).unwrap()));
+    assert!(
+        ids.iter().all(|id| *id == ids[0] && !id.is_empty()),
+        "{ids:?}"
+    );
+    stop_clean(cluster, &[CONTEXT]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_context_with_a_key_is_created_once_and_a_refusal_frees_the_key() {
+    let cluster = cluster(3).await;
+    for index in 0..3 {
+        let created = cluster
+            .api(index)
+            .call(context("k-3", "keyed", ""))
+            .await
+            .unwrap();
+        let created = created.expect(&[200]).unwrap();
+        assert_eq!(
+            created.json()["result"],
+            "Context initialized",
+            "at server {index}"
+        );
+    }
+    // Without the key the same request is a duplicate.
+    let twice = cluster
+        .api(1)
+        .create_context("keyed", &[("doyen.engine", "process")])
+        .await;
+    let twice = twice.unwrap().expect(&[400]).unwrap();
+    assert_eq!(
+        twice.json(),
+        json!({"status": "ERROR", "result": "context keyed exists"})
+    );
+    let refused = cluster
+        .api(0)
+        .call(context("k-4", "keyed", ""))
+        .await
+        .unwrap();
+    refused.expect(&[400]).unwrap();
+    let used = cluster
+        .api(2)
+        .call(context("k-4", "fresh", ""))
+        .await
+        .unwrap();
+    used.expect(&[200]).unwrap();
+    stop_clean(cluster, &["keyed", "fresh"]).await;
+}
