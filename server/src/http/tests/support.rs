@@ -239,6 +239,7 @@ pub(crate) fn context(name: &str, state: ContextState) -> ContextRecord {
         user: String::from("anonymous"),
         state,
         intent: None,
+        ending: None,
         started: Stamp(THEN),
         ended: state.is_final().then_some(Stamp(THEN + 1_000)),
         error: None,
