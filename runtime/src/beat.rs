@@ -219,14 +219,14 @@ impl Target {
             // The main lane reports why; here it is silence either way.
             return false;
         };
-        let since = Instant::now();
+        let made = Instant::now();
         let (mut reader, mut writer) = (connection.reader.into_inner(), connection.writer);
         tokio::select! {
             biased;
             () = closed(&mut reader) => {}
             _ = self.beat(&mut writer) => {}
         }
-        pause.after_break(since.elapsed())
+        pause.after_break(made, Instant::now())
     }
 
     async fn beat(&self, writer: &mut OwnedWriteHalf) -> io::Result<()> {

@@ -10,8 +10,10 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_stream::StreamExt;
 
-/// The pause before the store's watch is set again, or its id is asked again.
-const STORE_PAUSE: Duration = Duration::from_millis(500);
+/// The pause before the store's watch is set again.
+const WATCH_PAUSE: Duration = Duration::from_millis(500);
+/// The pause before the store's id is asked again; nobody can be dialled until it is known.
+const ID_PAUSE: Duration = Duration::from_millis(100);
 
 /// Follows the store's changes; sets the watch again when it ends.
 pub(super) async fn watch_store(metadata: Arc<dyn MetaDataDao>, changes: mpsc::Sender<Change>) {
@@ -23,7 +25,7 @@ pub(super) async fn watch_store(metadata: Arc<dyn MetaDataDao>, changes: mpsc::S
             }
         }
         tracing::warn!("the store's watch ended: it is set again");
-        tokio::time::sleep(STORE_PAUSE).await;
+        tokio::time::sleep(WATCH_PAUSE).await;
     }
 }
 
@@ -35,7 +37,7 @@ pub(super) async fn ask_store_id(metadata: Arc<dyn MetaDataDao>, found: mpsc::Se
             // The host listens to this channel for ever; keep it open.
             return std::future::pending().await;
         }
-        tokio::time::sleep(STORE_PAUSE).await;
+        tokio::time::sleep(ID_PAUSE).await;
     }
 }
 

@@ -64,6 +64,10 @@ pub(super) struct Inbox {
     turns: u32,
 }
 
+#[expect(
+    clippy::large_enum_variant,
+    reason = "moved once a turn; a box would cost more"
+)]
 enum Turn {
     Input(Input),
     Request(Request),

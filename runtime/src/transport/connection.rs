@@ -144,3 +144,34 @@ pub(crate) async fn run_beats(hub: &Hub, mut connection: Connection, end: &Cance
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::AsyncReadExt;
+    use tokio::time::Instant;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_reads_nothing_for_five_seconds_is_given_up_but_a_slow_one_is_not() {
+        let (mut here, mut there) = tokio::io::duplex(16);
+        let slow = tokio::spawn(async move {
+            for _ in 0..4 {
+                tokio::time::sleep(Duration::from_secs(4)).await;
+                there.read_exact(&mut [0; 16]).await.unwrap();
+            }
+            there
+        });
+        let began = Instant::now();
+        let mut batch = BytesMut::from(&[7; 64][..]);
+        write_all(&mut here, &mut batch).await.unwrap();
+        let there = slow.await.unwrap();
+        assert!(began.elapsed() >= Duration::from_secs(12));
+
+        let began = Instant::now();
+        let mut batch = BytesMut::from(&[7; 64][..]);
+        let error = write_all(&mut here, &mut batch).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert_eq!(began.elapsed().as_secs(), 5);
+        drop(there);
+    }
+}

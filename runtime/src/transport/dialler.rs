@@ -27,28 +27,39 @@ const DYING_ATTEMPTS_MAX: u32 = 10;
 
 /// The growing pause between attempts.
 #[derive(Debug)]
-pub(crate) struct Pause(Duration);
+pub(crate) struct Pause {
+    next: Duration,
+    at_once: Option<Instant>,
+}
 
 impl Pause {
     /// The first pause.
     pub(crate) const fn new() -> Self {
-        Self(PAUSE_MIN)
+        Self {
+            next: PAUSE_MIN,
+            at_once: None,
+        }
     }
 
     /// The pause to make now; the next one is twice as long, up to a second.
     pub(crate) fn next(&mut self) -> Duration {
-        let pause = self.0;
-        self.0 = pause.saturating_mul(2).min(PAUSE_MAX);
+        let pause = self.next;
+        self.next = pause.saturating_mul(2).min(PAUSE_MAX);
         pause
     }
 
-    /// After a connection of this age broke: whether to dial at once.
-    pub(crate) fn after_break(&mut self, age: Duration) -> bool {
-        let good = age >= GOOD_AFTER;
-        if good {
-            *self = Self::new();
+    /// After a connection that was made then broke now: whether to dial at once. A peer that takes
+    /// and drops connections in a loop is dialled at once ten times a second at most.
+    pub(crate) fn after_break(&mut self, made: Instant, now: Instant) -> bool {
+        if now.saturating_duration_since(made) >= GOOD_AFTER {
+            self.next = PAUSE_MIN;
         }
-        good
+        let again = |last| now.saturating_duration_since(last) >= GOOD_AFTER;
+        let at_once = self.at_once.is_none_or(again);
+        if at_once {
+            self.at_once = Some(now);
+        }
+        at_once
     }
 }
 
@@ -157,10 +168,10 @@ async fn dial_once(
                 .enter(&peer, Direction::Dialled, proved, me.edition, token)
                 .await;
             let Some(held) = held else { return true };
-            let since = Instant::now();
+            let made = Instant::now();
             run(hub, connection, held).await;
             let changed = changes.has_changed().unwrap_or(true);
-            return pause.after_break(since.elapsed()) || changed;
+            return pause.after_break(made, Instant::now()) || changed;
         }
         Err(DialError::Refused) => {
             hub.wait_until_gone(address).await;
@@ -192,9 +203,20 @@ mod tests {
         let mut pause = Pause::new();
         let made: Vec<u128> = (0..8).map(|_| pause.next().as_millis()).collect();
         assert_eq!(made, [20, 40, 80, 160, 320, 640, 1_000, 1_000]);
-        assert!(!pause.after_break(Duration::from_millis(99)));
+        let start = Instant::now();
+        pause.after_break(start, start + Duration::from_millis(99));
         assert_eq!(pause.next(), PAUSE_MAX);
-        assert!(pause.after_break(Duration::from_millis(100)));
+        pause.after_break(start, start + Duration::from_millis(100));
         assert_eq!(pause.next(), PAUSE_MIN);
+    }
+
+    #[test]
+    fn the_dial_after_a_break_is_at_once_but_not_in_a_loop() {
+        let mut pause = Pause::new();
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        assert!(pause.after_break(at(0), at(5)));
+        assert!(!pause.after_break(at(6), at(10)));
+        assert!(pause.after_break(at(30), at(200)));
     }
 }

@@ -77,14 +77,15 @@ async fn two_that_know_no_cluster_are_linked_without_proof_but_not_for_beats() {
     );
 }
 
+fn other(id: &str, secret: &str) -> Option<Credentials> {
+    Some(Credentials {
+        cluster: ClusterId::new(id),
+        secret: Secret(secret.into()),
+    })
+}
+
 #[tokio::test]
 async fn a_refusal_reaches_both_sides_and_names_both() {
-    let other = |id: &str, secret: &str| {
-        Some(Credentials {
-            cluster: ClusterId::new(id),
-            secret: Secret(secret.into()),
-        })
-    };
     let dialler = "h:1#0000000000000001";
     let acceptor = "h:2#0000000000000002";
     for (dialling, accepting, words) in [

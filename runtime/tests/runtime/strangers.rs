@@ -1,8 +1,6 @@
 //! What is none of ours, and what hangs.
 
-use crate::peer::{
-    DEADLINE, Peer, config, credentials, down, free_address, hint, identity, message, silent, up,
-};
+use crate::peer::{DEADLINE, Peer, config, credentials, down, hint, identity, message, silent, up};
 use doyen_core::identity::{Identity, Incarnation};
 use doyen_core::input::LinkEvent;
 use doyen_core::output::Credentials;
@@ -194,5 +192,4 @@ async fn a_message_too_long_for_a_frame_is_dropped_by_its_sender_and_the_link_st
     one.transport.send(&two.me, &hint("short"));
     let before = two.until(&message(&one.me, "short")).await;
     assert_eq!(before, [doyen_core::input::Input::Link(up(&one.me))]);
-    let _ = free_address();
 }
