@@ -3,5 +3,9 @@
 //! No decision is made here. The seams are the traits [`store::MetaDataDao`],
 //! [`store::BinaryDao`] and [`launcher::Launcher`].
 
+pub mod beat;
+pub mod clock;
+pub mod host;
 pub mod launcher;
 pub mod store;
+pub mod transport;

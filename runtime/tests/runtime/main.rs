@@ -1,0 +1,11 @@
+//! Transports, beats and hosts on real sockets of the loopback.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by its panic")]
+
+mod beats;
+mod death;
+mod host;
+mod links;
+mod peer;
+mod script;
+mod strangers;
