@@ -47,6 +47,9 @@ pub struct HostParts<D> {
     pub make: MakeProcess<D>,
     /// Where a server listens, this host only; a driver's host name and port 0.
     pub address: Address,
+    /// The incarnation of the first life when it is given, as a driver's is by its launcher; drawn
+    /// at random otherwise, and for every later life.
+    pub incarnation: Option<Incarnation>,
     /// Servers listen, drivers only dial.
     pub role: Role,
     /// The cluster's name in the configuration.
@@ -83,7 +86,10 @@ pub async fn start<D: Decider>(
     mut parts: HostParts<D>,
 ) -> Result<(HostHandle, JoinHandle<StopReason>), StartError> {
     let clock = Clock::start();
-    let identity = fresh_identity(&parts.address).map_err(StartError::Random)?;
+    let identity = match parts.incarnation {
+        Some(incarnation) => Identity::new(parts.address.clone(), incarnation),
+        None => fresh_identity(&parts.address).map_err(StartError::Random)?,
+    };
     let (events, transport_events) = mpsc::channel(INBOX_EVENTS_MAX);
     let config = TransportConfig {
         listen: (parts.role == Role::Server).then(|| parts.address.clone()),

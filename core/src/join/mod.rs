@@ -156,10 +156,13 @@ impl Join {
     }
 
     pub(crate) fn step(&mut self, shared: &mut Shared, links: &BTreeSet<Identity>) {
-        if shared.listed_in.is_some() || shared.leaving || !shared.followed.read {
+        if shared.listed_in.is_some() || shared.leaving {
             return;
         }
         self.speak(shared, links);
+        if !shared.followed.read {
+            return;
+        }
         if self.committing || self.retry_at.is_some_and(|at| shared.now < at) {
             return;
         }
@@ -184,11 +187,16 @@ impl Join {
             return None;
         }
         let speak = self.spoke.unwrap_or(self.since).after(REPEAT);
+        if self.committing || !shared.followed.read {
+            return Some(speak);
+        }
         let turn = match &shared.followed.cluster {
             None => self.founding_turn(shared),
-            Some(_) => Some(self.refounding_turn(shared)),
+            Some(_) if self.answered.is_empty() => Some(self.refounding_turn(shared)),
+            Some(_) => self
+                .joining
+                .map(|(_, since)| since.after(shared.times().join_retry)),
         };
-        let turn = turn.filter(|_| !self.committing);
         let turn = turn.map(|turn| self.retry_at.map_or(turn, |at| turn.max(at)));
         Some(turn.map_or(speak, |turn| turn.min(speak)))
     }

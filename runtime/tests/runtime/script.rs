@@ -160,6 +160,7 @@ pub(crate) async fn run(begin: fn(&mut Script), react: fn(&mut Script, Time, &In
     let parts = HostParts {
         make: Box::new(make),
         address: address.clone(),
+        incarnation: None,
         role: Role::Server,
         cluster_name: "test".into(),
         metadata: Arc::new(Store::default()),

@@ -21,6 +21,9 @@ use random::Random;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
+/// A process that wants more wakes than this in a millisecond spins.
+const WAKES_PER_MILLI_MAX: u32 = 50;
+
 /// What happened, for oracles and for people.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Happened {
@@ -45,6 +48,8 @@ struct Node {
     beats_sent: BTreeMap<Address, Time>,
     sequence: u64,
     wake: Option<Time>,
+    /// Wakes within the present millisecond, to catch a process that wants to be woken for nothing.
+    wakes: (u64, u32),
 }
 
 /// The world.
@@ -131,6 +136,7 @@ impl World {
             beats_sent: BTreeMap::new(),
             sequence: 0,
             wake: None,
+            wakes: (0, 0),
         };
         self.nodes.insert(address.clone(), node);
         self.carry_out(&address);
@@ -291,6 +297,7 @@ impl World {
                     .get(&address)
                     .is_some_and(|node| node.wake == Some(at));
                 if due {
+                    self.count_wake(&address);
                     self.handle(&address, Input::Timeout);
                 }
             }
@@ -299,6 +306,27 @@ impl World {
             Event::Spawn { launch } => self.spawn(*launch),
             Event::Store { from, request } => self.store_works(&from, request),
         }
+    }
+
+    fn count_wake(&mut self, address: &Address) {
+        let millis = self.now.as_millis();
+        let Some(node) = self.nodes.get_mut(address) else {
+            return;
+        };
+        let (at, count) = node.wakes;
+        node.wakes = (
+            millis,
+            if at == millis {
+                count.saturating_add(1)
+            } else {
+                1
+            },
+        );
+        assert!(
+            node.wakes.1 <= WAKES_PER_MILLI_MAX,
+            "{address} is woken for nothing at {}",
+            self.now
+        );
     }
 
     fn deliver(&mut self, address: &Address, input: Input) {
