@@ -3,6 +3,7 @@ use crate::identity::{Address, Incarnation};
 use crate::records::cluster::Generation;
 
 mod histories;
+mod rare;
 
 fn life(port: u16, incarnation: u64) -> Identity {
     Identity::new(Address::new("h", port), Incarnation(incarnation))
