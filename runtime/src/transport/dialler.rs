@@ -20,10 +20,11 @@ const PAUSE_MIN: Duration = Duration::from_millis(20);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 /// A connection that lived so long was a good one: its break begins the pauses anew.
 const GOOD_AFTER: Duration = Duration::from_millis(100);
-/// A dying process may still have a listener for a moment; it is asked again after so long,
-/// so often, before that counts as an attempt. Otherwise proof would wait for the first pause.
+/// A dying process may still have a listener for a moment, or die in the handshake. It is asked
+/// again after 1, 2, 4 and 8 ms before that counts as an attempt: otherwise proof would wait for
+/// the pause.
 const DYING_PAUSE: Duration = Duration::from_millis(1);
-const DYING_ATTEMPTS_MAX: u32 = 10;
+const DYING_ATTEMPTS_MAX: u32 = 4;
 
 /// The growing pause between attempts.
 #[derive(Debug)]
@@ -86,28 +87,51 @@ pub(crate) async fn attempt(
 ) -> Result<Connection, DialError> {
     let mut dying = 0;
     loop {
-        let stream = match connect(address, hint.0.take()).await {
-            Ok(stream) => stream,
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                return Err(DialError::Refused);
-            }
-            Err(error) => return Err(DialError::Silent(error.to_string())),
-        };
-        hint.0 = stream.peer_addr().ok();
-        let shake = dial(stream.into_split(), me, address, lane);
-        let shaken = tokio::time::timeout(HANDSHAKE_TIMEOUT, shake).await;
-        match shaken.unwrap_or(Err(Failure::TooLate)) {
+        let failure = match attempt_once(me, address, lane, hint).await {
+            Err(Attempt::Refused) => return Err(DialError::Refused),
+            Err(Attempt::Failed(failure)) => failure,
             Ok(connection) => return Ok(connection),
-            Err(Failure::Unanswered) if dying < DYING_ATTEMPTS_MAX => {
-                dying += 1;
-                tokio::time::sleep(DYING_PAUSE).await;
-            }
-            Err(failure @ (Failure::Rejected(_) | Failure::Stranger(_))) => {
-                return Err(DialError::Rejected(format!("{address}: {failure}")));
-            }
-            Err(failure) => return Err(DialError::Silent(failure.to_string())),
+        };
+        if dying < DYING_ATTEMPTS_MAX && failure.is_a_break() {
+            tokio::time::sleep(DYING_PAUSE.saturating_mul(1 << dying)).await;
+            dying += 1;
+            continue;
         }
+        return Err(match failure {
+            Failure::Rejected(_) | Failure::Stranger(_) => {
+                DialError::Rejected(format!("{address}: {failure}"))
+            }
+            Failure::Unanswered | Failure::Broken(_) | Failure::TooLate => {
+                DialError::Silent(failure.to_string())
+            }
+        });
     }
+}
+
+enum Attempt {
+    Refused,
+    Failed(Failure),
+}
+
+async fn attempt_once(
+    me: &Me,
+    address: &Address,
+    lane: Lane,
+    hint: &mut Hint,
+) -> Result<Connection, Attempt> {
+    let stream = match connect(address, hint.0.take()).await {
+        Ok(stream) => stream,
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            return Err(Attempt::Refused);
+        }
+        Err(error) => return Err(Attempt::Failed(error.into())),
+    };
+    hint.0 = stream.peer_addr().ok();
+    let shake = dial(stream.into_split(), me, address, lane);
+    let shaken = tokio::time::timeout(HANDSHAKE_TIMEOUT, shake).await;
+    shaken
+        .unwrap_or(Err(Failure::TooLate))
+        .map_err(Attempt::Failed)
 }
 
 /// Keeps `address` dialled until `token` says otherwise.

@@ -29,11 +29,31 @@ pub(crate) enum Failure {
     #[error("the connection ended before the peer said anything")]
     Unanswered,
     /// The connection broke.
-    #[error("the connection broke in the handshake: {0}")]
+    #[error("the connection broke before it was proved: {0}")]
     Broken(#[from] io::Error),
     /// It took too long.
     #[error("the handshake took longer than {} s", HANDSHAKE_TIMEOUT.as_secs())]
     TooLate,
+}
+
+impl Failure {
+    /// Whether the peer's end was closed or reset, by the kernel after it took the connection or
+    /// by the peer in the handshake: the peer may be dying.
+    pub(crate) fn is_a_break(&self) -> bool {
+        match self {
+            Self::Unanswered => true,
+            Self::Broken(error) => matches!(
+                error.kind(),
+                io::ErrorKind::UnexpectedEof
+                    | io::ErrorKind::ConnectionReset
+                    | io::ErrorKind::ConnectionAborted
+                    | io::ErrorKind::BrokenPipe
+                    // What a socket says of itself that was reset before it was looked at.
+                    | io::ErrorKind::NotConnected
+            ),
+            Self::Rejected(_) | Self::Stranger(_) | Self::TooLate => false,
+        }
+    }
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
