@@ -249,9 +249,34 @@ pub enum ClusterEvent {
         context: ContextId,
         /// The driver, if one had taken it.
         driver: Option<Incarnation>,
+        /// Whether it ended as it was asked to.
+        orderly: bool,
         /// Why.
         why: String,
     },
+}
+
+impl ClusterEvent {
+    /// Its name in logs, for programs that read them.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Founded { .. } => "founded",
+            Self::Refounded { .. } => "refounded",
+            Self::Listed { .. } => "listed",
+            Self::RosterChanged { .. } => "roster-changed",
+            Self::SingletonMoved { .. } => "singleton-moved",
+            Self::OfficeTaken { .. } => "office-taken",
+            Self::OfficeReady { .. } => "office-ready",
+            Self::SteppedDown { .. } => "stepped-down",
+            Self::Unreachable { .. } => "unreachable",
+            Self::Reachable { .. } => "reachable",
+            Self::ProofOfDeath { .. } => "proof-of-death",
+            Self::Warning { .. } => "warning",
+            Self::StoreReachable { .. } => "store-reachable",
+            Self::AttemptEnded { .. } => "attempt-ended",
+        }
+    }
 }
 
 /// How an office was taken.

@@ -3,6 +3,7 @@
 pub mod binaries;
 pub mod cli;
 pub mod config;
+pub mod engine;
 pub mod http;
 pub mod run;
 pub mod store;

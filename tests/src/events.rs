@@ -4,6 +4,8 @@ use serde_json::Value;
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 /// A line of a log that names an event.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,7 +24,9 @@ impl Event {
     pub fn parse(line: &str) -> Option<Self> {
         let line: Value = serde_json::from_str(line).ok()?;
         let name = field(&line, "event")?.as_str()?.to_owned();
-        let at_ms = field(&line, "ts_ms")?.as_f64()?;
+        let stamp = field(&line, "timestamp")?.as_str()?;
+        let at = OffsetDateTime::parse(stamp, &Rfc3339).ok()?;
+        let at_ms = (at - OffsetDateTime::UNIX_EPOCH).as_seconds_f64() * 1000.0;
         Some(Self { name, at_ms, line })
     }
 
@@ -79,18 +83,23 @@ mod tests {
 
     #[test]
     fn events_are_read_flat_and_nested_and_other_lines_are_passed_over() {
-        let flat = r#"{"ts_ms":1700000000123,"event":"office-taken","epoch":7,"by":"proof"}"#;
+        let flat = r#"{"timestamp":"2023-11-14T22:13:20.123Z","event":"office-taken","epoch":7,"by":"proof"}"#;
         let event = Event::parse(flat).unwrap();
         assert_eq!(
             (event.name.as_str(), event.number("epoch")),
             ("office-taken", Some(7))
         );
         assert_eq!(event.text("by"), "proof");
-        let nested = r#"{"ts_ms":5.5,"fields":{"event":"listed","generation":"3"}}"#;
+        assert!((event.at_ms - 1_700_000_000_123.0).abs() < 0.01);
+        let nested =
+            r#"{"timestamp":"1970-01-01T00:00:01Z","fields":{"event":"listed","generation":"3"}}"#;
         let event = Event::parse(nested).unwrap();
-        assert!((event.at_ms - 5.5).abs() < 1e-9);
+        assert!((event.at_ms - 1000.0).abs() < 0.01);
         assert_eq!(event.number("generation"), Some(3));
         assert_eq!(Event::parse("starting"), None);
-        assert_eq!(Event::parse(r#"{"ts_ms":1,"message":"hi"}"#), None);
+        assert_eq!(
+            Event::parse(r#"{"timestamp":"1970-01-01T00:00:01Z","message":"hi"}"#),
+            None
+        );
     }
 }

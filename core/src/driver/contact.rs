@@ -9,6 +9,9 @@ use crate::time::Time;
 use crate::wire::Message;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+/// A message's texts are bounded to 256 bytes, a character takes up to four.
+const NAME_CHARS_MAX: usize = 64;
+
 /// How many beats are remembered, to know when a confirmed one was sent: `driver-lost-after` at the
 /// default pace three times over. A beat that is older than that confirms nothing.
 const BEATS_MAX: usize = 1_024;
@@ -150,7 +153,8 @@ impl Contact {
         let message = Message::DriverBeat {
             sequence: self.sequence,
             context: desk.launch.context.clone(),
-            context_name: desk.context_name().to_owned(),
+            // For people only, so a long one may be cut to what a message carries.
+            context_name: desk.context_name().chars().take(NAME_CHARS_MAX).collect(),
             intent: desk.launch.intent,
             owns,
         };

@@ -65,6 +65,7 @@ pub struct ServerProcess {
     driver_links: DriverLinks,
     driver_names: BTreeMap<Incarnation, (Identity, String, bool)>,
     dialled: BTreeSet<Address>,
+    rejected: BTreeMap<Address, String>,
     proved: bool,
     beat_sent: Option<Time>,
     gossip_dirty: bool,
@@ -94,6 +95,7 @@ impl ServerProcess {
             driver_links: BTreeMap::new(),
             driver_names: BTreeMap::new(),
             dialled: BTreeSet::new(),
+            rejected: BTreeMap::new(),
             proved: false,
             beat_sent: None,
             gossip_dirty: false,
@@ -270,7 +272,11 @@ impl ServerProcess {
             LinkEvent::Refused { address } => self.singleton.dial_refused(shared, &address),
             LinkEvent::Silent { .. } => {}
             LinkEvent::Rejected { address, reason } => {
-                shared.warn(&format!("{address} is no peer of this server: {reason}"));
+                // Said once, not at every dial.
+                if self.rejected.get(&address) != Some(&reason) {
+                    shared.warn(&format!("{address} is no peer of this server: {reason}"));
+                    self.rejected.insert(address, reason);
+                }
             }
         }
     }
@@ -507,6 +513,8 @@ impl ServerProcess {
         }
         addresses.remove(&self.shared.me.address);
         if addresses != self.dialled {
+            self.rejected
+                .retain(|address, _| addresses.contains(address));
             self.dialled.clone_from(&addresses);
             self.shared.outbox.push(Output::Dial { addresses });
         }

@@ -43,6 +43,7 @@ impl Supervisor {
             .as_ref()
             .map_or_else(|| state.name().to_owned(), |e| e.message.clone());
         let driver = whole.owner.value.owner.as_ref().map(|owner| owner.driver);
+        let orderly = state == ContextState::Finished;
         let mut owner = whole.owner.value.clone();
         owner.intent = super::calls::next_intent(&whole.context.value, &owner);
         owner.owner = None;
@@ -57,6 +58,7 @@ impl Supervisor {
         shared.outbox.event(ClusterEvent::AttemptEnded {
             context: id.clone(),
             driver,
+            orderly,
             why,
         });
         self.commit_context(shared, id, transaction);

@@ -98,9 +98,12 @@ pub(crate) async fn attempt(
             continue;
         }
         return Err(match failure {
+            // Who knows no cluster yet is refused until it has read the record: nothing is wrong.
+            Failure::Rejected(reason) if me.credentials.is_none() => DialError::Silent(reason),
             Failure::Rejected(_) | Failure::Stranger(_) => {
                 DialError::Rejected(format!("{address}: {failure}"))
             }
+            Failure::TooEarly(reason) => DialError::Silent(reason),
             Failure::Unanswered | Failure::Broken(_) | Failure::TooLate => {
                 DialError::Silent(failure.to_string())
             }

@@ -112,7 +112,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Talk<R, W> {
     /// Tells the peer a refusal of ours, then waits a little for it to be read: closing with
     /// unread bytes would reset the connection and lose what was said.
     async fn refuse(mut self, preface: bool, failure: Failure) -> Failure {
-        if let Failure::Rejected(reason) = &failure {
+        if let Failure::Rejected(reason) | Failure::TooEarly(reason) = &failure {
             let frame = Frame {
                 refusal: Some(reason.clone()),
                 ..Frame::default()

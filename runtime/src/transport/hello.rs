@@ -22,6 +22,9 @@ pub(crate) enum Failure {
     /// One side refused the other; the reason names both.
     #[error("{0}")]
     Rejected(String),
+    /// One side has not read the `cluster` record yet; it will come again.
+    #[error("{0}")]
+    TooEarly(String),
     /// Nothing of ours is there.
     #[error("what is there speaks no Doyen protocol (it began with {0:?})")]
     Stranger(String),
@@ -39,6 +42,10 @@ pub(crate) enum Failure {
 impl Failure {
     /// Whether the peer's end was closed or reset, by the kernel after it took the connection or
     /// by the peer in the handshake: the peer may be dying.
+    pub(crate) const fn is_too_early(&self) -> bool {
+        matches!(self, Self::TooEarly(_))
+    }
+
     pub(crate) fn is_a_break(&self) -> bool {
         match self {
             Self::Unanswered => true,
@@ -51,7 +58,7 @@ impl Failure {
                     // What a socket says of itself that was reset before it was looked at.
                     | io::ErrorKind::NotConnected
             ),
-            Self::Rejected(_) | Self::Stranger(_) | Self::TooLate => false,
+            Self::Rejected(_) | Self::TooEarly(_) | Self::Stranger(_) | Self::TooLate => false,
         }
     }
 }
@@ -156,16 +163,16 @@ pub(super) fn check(ours: &Hello, theirs: &Hello) -> Result<(), Failure> {
             ));
         }
         (Some(our), None) => {
-            return refuse(format!(
+            return Err(Failure::TooEarly(format!(
                 "{us} is of the cluster `{our}` and {them} knows none: \
                  read the cluster record first"
-            ));
+            )));
         }
         (None, Some(their)) => {
-            return refuse(format!(
+            return Err(Failure::TooEarly(format!(
                 "{them} is of the cluster `{their}` and {us} knows none: \
                  {us} must read the cluster record first"
-            ));
+            )));
         }
         (Some(_), Some(_)) | (None, None) => {}
     }

@@ -77,6 +77,8 @@ async fn serve(
             serve_established(&hub, connection).await;
         }
         Err(Failure::Unanswered) => {}
+        // The usual way of a starting process, whose first dial may come before its first read.
+        Err(failure) if failure.is_too_early() => tracing::debug!(%from, "{failure}"),
         Err(failure) => hub.quiet.warn(&format!(
             "closed a connection from {from} to the cluster port: {failure}"
         )),

@@ -1,5 +1,6 @@
 //! What the stories share: clusters, calls, and what "serves" means.
 #![allow(dead_code, reason = "each story file uses its part of it")]
+#![allow(clippy::unwrap_used, reason = "only tests use it")]
 
 use doyen_core::config::Config;
 use doyen_core::identity::{Address, CallId, JobId};
