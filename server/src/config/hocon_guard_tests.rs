@@ -90,7 +90,8 @@ fn every_cycle_is_named() {
     for (text, error) in [
         (
             "a = ${a}",
-            "1:5: the substitution ${a} stands for nothing: no such key (the environment is not consulted)",
+            "1:5: the substitution ${a} stands for nothing: no such key (the environment is not \
+             consulted)",
         ),
         (
             "a = ${b}\nb = ${a}",
@@ -185,7 +186,8 @@ fn a_body_sees_neither_environment_nor_files() {
     assert!(std::env::var("PATH").is_ok());
     assert_eq!(
         refused("a = ${PATH}"),
-        "1:5: the substitution ${PATH} stands for nothing: no such key (the environment is not consulted)"
+        "1:5: the substitution ${PATH} stands for nothing: no such key (the environment is not \
+         consulted)"
     );
     assert_eq!(body("a = ${?PATH}"), json!({}));
     for text in [
@@ -256,8 +258,9 @@ fn files_include_files_beside_them() {
 
 /// Texts with duplicate keys, nesting, lists and references that only point backwards, so that the
 /// library, whose resolver agrees with the original on them, can be the judge. Left out are keys
-/// that are assigned to before or after a reference, and paths through one: the library forgets `x` of `a = {x = 1}, a = ${?absent},
-/// a.y = 2`, and of `a = ${b}, a.z = 1, a.z = 1, b = {x = 1}`, against the specification.
+/// that are assigned to before or after a reference, and paths through one: the library forgets
+/// `x` of `a = {x = 1}, a = ${?absent}, a.y = 2`, and of `a = ${b}, a.z = 1, a.z = 1,
+/// b = {x = 1}`, against the specification.
 fn acyclic() -> impl Strategy<Value = String> {
     let value = prop_oneof![
         "[a-z]{1,4}",
@@ -340,7 +343,8 @@ proptest! {
             prop_oneof![
                 Just("a"), Just("b"), Just("a.b"), Just("="), Just("+="), Just(":"), Just("{"),
                 Just("}"), Just("["), Just("]"), Just(","), Just("\n"), Just("${a}"), Just("${b}"),
-                Just("${?a}"), Just("${a.b}"), Just("${b.a}"), Just("\""), Just("\"\"\""), Just("#"),
+                Just("${?a}"), Just("${a.b}"), Just("${b.a}"), Just("\""), Just("\"\"\""),
+                Just("#"),
                 Just("//"), Just(" "), Just("1"), Just("null"), Just("include"), Just("\\u12"),
             ],
             0..60,

@@ -2,7 +2,7 @@
 
 use super::hocon_guard::Document;
 use super::key::{Effect, KeyDoc, Kind, Typed};
-use super::keys::{KEYS, nearest, row};
+use super::keys::{all, nearest, row};
 use super::report::{Aside, Problem, Report, Understood, Unknown};
 use super::value::{Located, Tree};
 use doyen_core::identity::Address;
@@ -70,7 +70,7 @@ impl Values {
     /// Reads all keys; what is wrong goes to the report, and the default stands in for it.
     pub(crate) fn read(document: Option<&Document>, report: &mut Report) -> Self {
         let mut map = BTreeMap::new();
-        for row in KEYS.iter().filter(|row| row.effect == Effect::Used) {
+        for row in all().filter(|row| row.effect == Effect::Used) {
             let path: Vec<&str> = row.key.split('.').collect();
             let given = document.and_then(|document| {
                 let value = document.root.get(&path).filter(|value| !value.is_null())?;
@@ -210,7 +210,7 @@ fn default(row: &KeyDoc, text: &str) -> Typed {
 /// Goes through everything written and names what is unknown or without effect.
 fn asides(document: &Document, at: &Located, path: &mut Vec<String>, report: &mut Report) {
     let joined = path.join(".");
-    let exact = KEYS.iter().find(|row| row.key == joined);
+    let exact = all().find(|row| row.key == joined);
     if let (Tree::Map(map), None) = (&at.tree, exact) {
         for (key, value) in map {
             path.push(key.clone());
