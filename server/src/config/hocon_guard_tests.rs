@@ -181,6 +181,35 @@ fn long_chains_that_are_allowed_fit_the_stack_of_a_thread() {
     assert_eq!(body(&appended)["a"].as_array().map(Vec::len), Some(60));
 }
 
+/// Shapes that a parser may be slow at; the deadline is generous, quadratic work would take minutes.
+#[test]
+fn large_bodies_of_odd_shapes_are_answered_soon() {
+    let words = "x ".repeat(90_000);
+    let dotted = vec!["a"; 60].join(".");
+    let shapes = [
+        format!("a = {words}"),
+        format!("{words} = 1"),
+        "\n".repeat(1_000_000),
+        (0..24_000).map(|n| format!("a{n} = 1\n")).collect(),
+        (0..8_000).map(|n| format!("{dotted}{n} = 1\n")).collect(),
+        format!("{dotted} = {{x = ${{?{dotted}}}}}\n").repeat(1_000),
+        format!("a = []\n{}", "a += 1\n".repeat(20_000)),
+        format!("a = {{}}\n{}", "a = ${a} {x = ${?a.x}}\n".repeat(5_000)),
+        format!(
+            "a = \"{}\"\n{}",
+            "x".repeat(500_000),
+            "b = ${a}\n".repeat(9_000)
+        ),
+    ];
+    for shape in shapes {
+        let start = std::time::Instant::now();
+        let _ = parse_untrusted(&shape);
+        let seconds = start.elapsed().as_secs();
+        let head: String = shape.chars().take(60).collect();
+        assert!(seconds < 20, "{seconds} s: {head}");
+    }
+}
+
 #[test]
 fn a_body_sees_neither_environment_nor_files() {
     assert!(std::env::var("PATH").is_ok());

@@ -70,9 +70,16 @@ pub fn row(path: &str) -> Option<&'static KeyDoc> {
     })
 }
 
+/// A known key that differs by more characters was not meant.
+const DISTANCE_MAX: usize = 3;
+
 /// The known key that an unknown one was most likely meant to be.
 #[must_use]
 pub fn nearest(path: &str) -> Option<&'static str> {
+    let longest = all().map(|row| row.key.len()).max().unwrap_or_default();
+    if path.len() > longest + DISTANCE_MAX {
+        return None;
+    }
     let last = |key: &str| key.rsplit('.').next().unwrap_or_default().to_owned();
     all()
         .filter(|row| row.effect == Used)
@@ -83,7 +90,7 @@ pub fn nearest(path: &str) -> Option<&'static str> {
             (whole.min(name), row.key)
         })
         .min_by_key(|(distance, key)| (*distance, *key))
-        .filter(|(distance, _)| *distance <= 3)
+        .filter(|(distance, _)| *distance <= DISTANCE_MAX)
         .map(|(_, key)| key)
 }
 

@@ -12,6 +12,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+/// Unknown keys that get a hint; a file with more of them is not a misspelt one.
+const HINTS_MAX: usize = 100;
+
 /// Where a value comes from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase", tag = "from", content = "place")]
@@ -233,7 +236,10 @@ fn asides(document: &Document, at: &Located, path: &mut Vec<String>, report: &mu
             Effect::NotYet(reason) => report.not_built.push(aside(reason)),
         },
         None => report.unknown.push(Unknown {
-            hint: nearest(&joined).map(str::to_owned),
+            hint: (report.unknown.len() < HINTS_MAX)
+                .then(|| nearest(&joined))
+                .flatten()
+                .map(str::to_owned),
             key: joined,
             place,
         }),
