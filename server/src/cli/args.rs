@@ -70,13 +70,15 @@ SIGTERM: it leaves first.";
     arg_required_else_help = true
 )]
 pub(crate) struct Cli {
-    /// How log lines look, on standard error; DOYEN_LOG filters them (default: info)
+    /// How log lines look: text or json. They go to standard error; DOYEN_LOG filters them, e.g.
+    /// info (its default) or debug
     #[arg(
         long,
         global = true,
         value_enum,
         default_value_t,
-        value_name = "FORMAT"
+        value_name = "FORMAT",
+        hide_possible_values = true
     )]
     pub log_format: LogFormat,
     /// What to do.
