@@ -24,14 +24,18 @@ const SERVER_EXAMPLES: &str = "\
 Examples:
   doyen server
   doyen server --config /etc/doyen/site.conf --log-format json
-  doyen server --set spark.jobserver.port=8091 --set doyen.data-dir=/var/lib/doyen
+  doyen server --set spark.jobserver.port=8091 --set doyen.data-dir=/srv/doyen
 
-Without --config: a single server, HTTP on 127.0.0.1:8090, cluster on 127.0.0.1:2552, records and
-binaries in the platform's data folder. `doyen config keys` lists every key.
+Without --config: a single server, HTTP on 127.0.0.1:8090, cluster on
+127.0.0.1:2552, records and binaries in the platform's folder for data.
+`doyen config keys` lists every key.
 
-SIGTERM stops it in order: it hands over, leaves, and exits with 0. A second server of the same
-host needs its own spark.jobserver.port and akka.remote.netty.tcp.port, and both addresses in
-spark.jobserver.ha.masters.";
+SIGTERM stops it in order: it hands over, leaves, and exits with 0. A second
+server on this machine needs its own spark.jobserver.port and
+akka.remote.netty.tcp.port, and both addresses in spark.jobserver.ha.masters.
+
+Exit codes: 0 stopped as asked, 1 failed, 2 wrong usage or configuration,
+75 left out of the cluster: start me again.";
 
 const CHECK_EXAMPLES: &str = "\
 Examples:
@@ -45,15 +49,15 @@ const MEMBERS_EXAMPLES: &str = "\
 Examples:
   doyen members
   doyen members --url http://10.0.0.12:8090
-  doyen members --json | jq -r '.members[] | select(.reachable | not) | .address'";
+  doyen members --json | jq '.members[] | select(.reachable | not) | .address'";
 
 const LEAVE_EXAMPLES: &str = "\
 Examples:
   doyen leave
   doyen leave --url http://10.0.0.12:8090
 
-The server that is asked leaves; contexts and jobs stay. To stop it, send SIGTERM, which leaves
-first.";
+The server that is asked leaves; contexts and jobs stay. To stop it, send
+SIGTERM: it leaves first.";
 
 /// A highly available Spark job server.
 #[derive(Debug, Parser)]
@@ -66,13 +70,15 @@ first.";
     arg_required_else_help = true
 )]
 pub(crate) struct Cli {
-    /// How log lines look, on standard error; DOYEN_LOG filters them (default: info)
+    /// How log lines look: text or json. They go to standard error; DOYEN_LOG filters them, e.g.
+    /// info (its default) or debug
     #[arg(
         long,
         global = true,
         value_enum,
         default_value_t,
-        value_name = "FORMAT"
+        value_name = "FORMAT",
+        hide_possible_values = true
     )]
     pub log_format: LogFormat,
     /// What to do.

@@ -2,13 +2,16 @@
 
 use super::args::{CheckArgs, JsonArgs};
 use super::exit;
-use super::text::{keyed_table, line, rendered, width, wrapped};
+use super::text::{cut, keyed_table, line, rendered, width, wrapped};
 use crate::config::report::Report;
 use crate::config::settings::inspect;
 use crate::config::{Effect, KeyDoc, Source, key_table};
 use serde_json::json;
 use std::path::Path;
 use std::process::ExitCode;
+
+/// Longer keys and values are cut in tables; `--json` has them whole.
+const CELL_MAX: usize = 300;
 
 /// Says what a configuration means; exit 2 when a server would not start with it.
 pub(super) fn check(args: &CheckArgs) -> ExitCode {
@@ -107,7 +110,7 @@ fn section<const N: usize>(
 ) -> String {
     let mut table = keyed_table(headings, width);
     let empty = rows.fold(true, |_, row| {
-        table.add_row(row);
+        table.add_row(row.map(|cell| cut(&cell, CELL_MAX)));
         false
     });
     if empty {

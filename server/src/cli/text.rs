@@ -27,6 +27,15 @@ pub fn width() -> u16 {
         .max(40)
 }
 
+/// A text cut to so many characters, with `…` where it was cut.
+#[must_use]
+pub fn cut(text: &str, characters: usize) -> String {
+    match text.char_indices().nth(characters) {
+        Some((at, _)) => format!("{}…", text.get(..at).unwrap_or_default()),
+        None => text.to_owned(),
+    }
+}
+
 /// A table with these headings.
 #[must_use]
 pub fn table(headings: &[&str], width: u16) -> Table {
@@ -78,6 +87,12 @@ pub fn wrapped(text: &str, width: u16, indent: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn long_texts_are_cut_between_characters() {
+        assert_eq!(cut("äöü", 3), "äöü");
+        assert_eq!(cut("äöü", 2), "äö…");
+    }
 
     #[test]
     fn lines_are_broken_at_spaces() {

@@ -183,6 +183,14 @@ pub(super) fn store(context: &mut Context<'_>, cluster: &Cluster) -> StoreKind {
         Some(_) => StoreKind::Postgres,
         None => by_class(context, class.as_deref()),
     };
+    if explicit.is_none() {
+        let name = match kind {
+            StoreKind::Embedded => "embedded",
+            StoreKind::ZooKeeper => "zookeeper",
+            StoreKind::Postgres => "postgres",
+        };
+        context.report.describe_default(STORE, name.to_owned());
+    }
     if kind == StoreKind::Embedded && explicit.is_some() {
         for key in [METADATA, BINARY] {
             if let Some(class) = values.maybe_text(key) {

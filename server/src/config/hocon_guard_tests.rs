@@ -90,7 +90,8 @@ fn every_cycle_is_named() {
     for (text, error) in [
         (
             "a = ${a}",
-            "1:5: the substitution ${a} stands for nothing: no such key (the environment is not consulted)",
+            "1:5: the substitution ${a} stands for nothing: no such key (the environment is not \
+             consulted)",
         ),
         (
             "a = ${b}\nb = ${a}",
@@ -180,12 +181,42 @@ fn long_chains_that_are_allowed_fit_the_stack_of_a_thread() {
     assert_eq!(body(&appended)["a"].as_array().map(Vec::len), Some(60));
 }
 
+/// Shapes that a parser may be slow at; the deadline is generous, quadratic work would take minutes.
+#[test]
+fn large_bodies_of_odd_shapes_are_answered_soon() {
+    let words = "x ".repeat(90_000);
+    let dotted = vec!["a"; 60].join(".");
+    let shapes = [
+        format!("a = {words}"),
+        format!("{words} = 1"),
+        "\n".repeat(1_000_000),
+        (0..24_000).map(|n| format!("a{n} = 1\n")).collect(),
+        (0..8_000).map(|n| format!("{dotted}{n} = 1\n")).collect(),
+        format!("{dotted} = {{x = ${{?{dotted}}}}}\n").repeat(1_000),
+        format!("a = []\n{}", "a += 1\n".repeat(20_000)),
+        format!("a = {{}}\n{}", "a = ${a} {x = ${?a.x}}\n".repeat(5_000)),
+        format!(
+            "a = \"{}\"\n{}",
+            "x".repeat(500_000),
+            "b = ${a}\n".repeat(9_000)
+        ),
+    ];
+    for shape in shapes {
+        let start = std::time::Instant::now();
+        let _ = parse_untrusted(&shape);
+        let seconds = start.elapsed().as_secs();
+        let head: String = shape.chars().take(60).collect();
+        assert!(seconds < 20, "{seconds} s: {head}");
+    }
+}
+
 #[test]
 fn a_body_sees_neither_environment_nor_files() {
     assert!(std::env::var("PATH").is_ok());
     assert_eq!(
         refused("a = ${PATH}"),
-        "1:5: the substitution ${PATH} stands for nothing: no such key (the environment is not consulted)"
+        "1:5: the substitution ${PATH} stands for nothing: no such key (the environment is not \
+         consulted)"
     );
     assert_eq!(body("a = ${?PATH}"), json!({}));
     for text in [
@@ -256,8 +287,9 @@ fn files_include_files_beside_them() {
 
 /// Texts with duplicate keys, nesting, lists and references that only point backwards, so that the
 /// library, whose resolver agrees with the original on them, can be the judge. Left out are keys
-/// that are assigned to before or after a reference, and paths through one: the library forgets `x` of `a = {x = 1}, a = ${?absent},
-/// a.y = 2`, and of `a = ${b}, a.z = 1, a.z = 1, b = {x = 1}`, against the specification.
+/// that are assigned to before or after a reference, and paths through one: the library forgets
+/// `x` of `a = {x = 1}, a = ${?absent}, a.y = 2`, and of `a = ${b}, a.z = 1, a.z = 1,
+/// b = {x = 1}`, against the specification.
 fn acyclic() -> impl Strategy<Value = String> {
     let value = prop_oneof![
         "[a-z]{1,4}",
@@ -340,7 +372,8 @@ proptest! {
             prop_oneof![
                 Just("a"), Just("b"), Just("a.b"), Just("="), Just("+="), Just(":"), Just("{"),
                 Just("}"), Just("["), Just("]"), Just(","), Just("\n"), Just("${a}"), Just("${b}"),
-                Just("${?a}"), Just("${a.b}"), Just("${b.a}"), Just("\""), Just("\"\"\""), Just("#"),
+                Just("${?a}"), Just("${a.b}"), Just("${b.a}"), Just("\""), Just("\"\"\""),
+                Just("#"),
                 Just("//"), Just(" "), Just("1"), Just("null"), Just("include"), Just("\\u12"),
             ],
             0..60,

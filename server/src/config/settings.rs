@@ -197,6 +197,12 @@ fn build(
     let token_file = checks::path(&mut context, "doyen.token-file");
     let cache_dir = checks::path(&mut context, "spark.jobserver.daorootdir");
     let data_dir = data_dir?;
+    let cache_dir = cache_dir.unwrap_or_else(|| {
+        let path = data_dir.join("cache");
+        let key = "spark.jobserver.daorootdir";
+        report.describe_default(key, path.display().to_string());
+        path
+    });
     let binary = |key| {
         values
             .maybe_text(key)
@@ -207,7 +213,7 @@ fn build(
         overrides: overrides.to_vec(),
         http,
         cluster,
-        cache_dir: cache_dir.unwrap_or_else(|| data_dir.join("cache")),
+        cache_dir,
         data_dir,
         store,
         binary_dao: binary("spark.jobserver.binarydao.class"),

@@ -183,8 +183,8 @@ fn masters_are_checked() {
     bad(
         "akka.remote.netty.tcp.port = 0\nspark.jobserver.ha.masters = [\"127.0.0.1:2552\"]",
         &[
-            "site.conf:1:30: akka.remote.netty.tcp.port: found `0`, expected the port of this server \
-           in spark.jobserver.ha.masters",
+            "site.conf:1:30: akka.remote.netty.tcp.port: found `0`, expected the port of this \
+           server in spark.jobserver.ha.masters",
         ],
     );
     let (settings, _) = good("spark.jobserver.ha.masters = \"127.0.0.1:2552, localhost:2553\"");

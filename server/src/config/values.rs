@@ -2,7 +2,7 @@
 
 use super::hocon_guard::Document;
 use super::key::{Effect, KeyDoc, Kind, Typed};
-use super::keys::{KEYS, nearest, row};
+use super::keys::{all, nearest, row};
 use super::report::{Aside, Problem, Report, Understood, Unknown};
 use super::value::{Located, Tree};
 use doyen_core::identity::Address;
@@ -11,6 +11,9 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
+
+/// Unknown keys that get a hint; a file with more of them is not a misspelt one.
+const HINTS_MAX: usize = 100;
 
 /// Where a value comes from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -70,7 +73,7 @@ impl Values {
     /// Reads all keys; what is wrong goes to the report, and the default stands in for it.
     pub(crate) fn read(document: Option<&Document>, report: &mut Report) -> Self {
         let mut map = BTreeMap::new();
-        for row in KEYS.iter().filter(|row| row.effect == Effect::Used) {
+        for row in all().filter(|row| row.effect == Effect::Used) {
             let path: Vec<&str> = row.key.split('.').collect();
             let given = document.and_then(|document| {
                 let value = document.root.get(&path).filter(|value| !value.is_null())?;
@@ -210,7 +213,7 @@ fn default(row: &KeyDoc, text: &str) -> Typed {
 /// Goes through everything written and names what is unknown or without effect.
 fn asides(document: &Document, at: &Located, path: &mut Vec<String>, report: &mut Report) {
     let joined = path.join(".");
-    let exact = KEYS.iter().find(|row| row.key == joined);
+    let exact = all().find(|row| row.key == joined);
     if let (Tree::Map(map), None) = (&at.tree, exact) {
         for (key, value) in map {
             path.push(key.clone());
@@ -233,7 +236,10 @@ fn asides(document: &Document, at: &Located, path: &mut Vec<String>, report: &mu
             Effect::NotYet(reason) => report.not_built.push(aside(reason)),
         },
         None => report.unknown.push(Unknown {
-            hint: nearest(&joined).map(str::to_owned),
+            hint: (report.unknown.len() < HINTS_MAX)
+                .then(|| nearest(&joined))
+                .flatten()
+                .map(str::to_owned),
             key: joined,
             place,
         }),
