@@ -2,7 +2,7 @@
 //! wants (design.md 7).
 //!
 //! ```text
-//! leave, timer, store answers, links and messages, store changes, effect reports, requests
+//! leave, store answers, links and messages, store changes, effect reports, timer, requests
 //!        │ one at a time, in that order of urgency
 //!        ▼
 //!    handle ─► poll_output … None ─► sockets, beats, store calls, launches, answers

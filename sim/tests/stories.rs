@@ -2,8 +2,9 @@
 
 mod common;
 
-use common::{cluster, deciding_calls, holder, others, secs, serves, taken_by};
-use doyen_core::output::{ClusterEvent, StopReason, TakenBy};
+use common::{answer, cluster, deciding_calls, delete, holder, others, secs, serves, taken_by};
+use doyen_core::output::{Answer, ClusterEvent, StopReason, TakenBy};
+use doyen_core::records::call::CallOutcome;
 use doyen_sim::world::Happened;
 use std::time::Duration;
 
@@ -166,4 +167,29 @@ fn a_holder_without_store_is_replaced_and_nobody_goes_down() {
     assert!(world.identity(&victim).is_some());
     world.heal();
     assert!(world.run_until(secs(5), |world| serves(world, &all)));
+}
+
+#[test]
+fn without_the_store_nobody_decides_and_everybody_serves_again_when_it_is_back() {
+    for count in [1, 2, 3] {
+        let (mut world, all) = cluster(count, 12);
+        let before = world.view(&all[0]).unwrap().generation;
+        for server in &all {
+            world.cut_store(server);
+        }
+        world.run_for(secs(1));
+        let asked: Vec<_> = all
+            .iter()
+            .map(|at| delete(&mut world, at, "absent"))
+            .collect();
+        world.run_for(secs(20));
+        assert!(all.iter().all(|one| world.identity(one).is_some()));
+        world.heal();
+        for request in asked {
+            let answer = answer(&mut world, request);
+            assert_eq!(answer, Answer::Call(CallOutcome::ContextNotFound));
+        }
+        assert!(world.run_until(secs(2), |world| serves(world, &all)));
+        assert_eq!(world.view(&all[0]).unwrap().generation, before);
+    }
 }

@@ -202,7 +202,7 @@ async fn a_peer_of_another_store_is_refused_and_both_are_named() {
     // A server of another data directory that has ours in its seed list.
     let mut options = Options::new(find_doyen(), 1);
     options.extra = format!(
-        "spark.jobserver.ha.masters = [\"{}\"]\n",
+        "spark.jobserver.ha.masters += \"{}\"\n",
         ours.server(0).address()
     );
     let mut other = Cluster::prepare(options).unwrap();
@@ -214,7 +214,7 @@ async fn a_peer_of_another_store_is_refused_and_both_are_named() {
             .map_err(|e| e.to_string())?
             .stderr();
         let ours_log = ours.logs(200);
-        let is_told = |text: &str| text.contains("store") && text.contains("refus");
+        let is_told = |text: &str| text.contains("has the store");
         if is_told(&log) || is_told(&ours_log) {
             Ok(())
         } else {

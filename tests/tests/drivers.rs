@@ -118,7 +118,7 @@ async fn killing_a_driver_leaves_no_engine_process_and_ends_its_context_with_an_
     );
     cluster
         .api(1)
-        .wait_context(CONTEXT, &["ERROR"], SOON)
+        .wait_context(CONTEXT, &["KILLED"], SOON)
         .await
         .unwrap();
     // Its name is free again.

@@ -118,6 +118,6 @@ async fn what_was_acknowledged_is_there_after_everything_was_killed_at_once() {
             .is_some()
     );
     // Its driver was killed too: the context is over, with an error.
-    api.wait_context(CONTEXT, &["ERROR"], SOON).await.unwrap();
+    api.wait_context(CONTEXT, &["KILLED"], SOON).await.unwrap();
     stop_clean(cluster, &[]).await;
 }

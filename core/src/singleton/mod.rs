@@ -164,7 +164,7 @@ impl Singleton {
                 .map_or(shared.now, |sent| sent.after(shared.times().pulse));
             return (!self.pulsing).then_some(next);
         }
-        if self.committing || shared.leaving {
+        if self.committing || shared.leaving || !shared.has_store() {
             return None;
         }
         let wait = self.turn(shared, detector);

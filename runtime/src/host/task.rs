@@ -196,12 +196,6 @@ impl<D: Decider> Task<D> {
             tokio::select! {
                 biased;
                 () = self.leave.notified() => return Turn::Input(Input::Command(Command::Leave)),
-                () = until(now, timeout) => {
-                    // The timer counts another clock and may be early by a hair.
-                    if timeout.is_some_and(|t| self.mechanism.clock.now() >= t) {
-                        return Turn::Input(Input::Timeout);
-                    }
-                }
                 answer = self.calls.next() => return Turn::Input(answer),
                 Some(event) = inbox.transport.recv() => {
                     if event.life == self.mechanism.identity.incarnation {
@@ -213,6 +207,14 @@ impl<D: Decider> Task<D> {
                 }
                 Some(report) = inbox.reports.recv() => {
                     return Turn::Input(Input::EffectReport(report));
+                }
+                // After what has come already: queued answers are told before an expired deadline
+                // is (seed-join.md J39), and core looks at its deadlines at every input anyway.
+                () = until(now, timeout) => {
+                    // The timer counts another clock and may be early by a hair.
+                    if timeout.is_some_and(|t| self.mechanism.clock.now() >= t) {
+                        return Turn::Input(Input::Timeout);
+                    }
                 }
                 Some(id) = inbox.store_id.recv() => return Turn::StoreId(id),
                 Some(request) = inbox.requests.recv() => {

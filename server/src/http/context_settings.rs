@@ -9,6 +9,9 @@ const DEPTH_MAX: usize = 32;
 /// The most bytes of a context's settings: they travel in transactions of 256 KiB (W6).
 const SETTINGS_BYTES_MAX: usize = 128 * 1024;
 
+/// The engines of a context (design.md 8).
+const ENGINES: [&str; 2] = ["spark", "process"];
+
 /// The block `spark.context-settings` of a posted configuration.
 pub(crate) fn block(body: &Map<String, Value>) -> Value {
     let block = body
@@ -59,9 +62,16 @@ fn insert(map: &mut Map<String, Value>, parts: &[&str], value: &str) {
 /// The settings as JSON text, the first layer winning.
 ///
 /// # Errors
-/// Over the bound, in words.
+/// Over the bound, or an engine that there is none of, in words.
 pub(crate) fn merged(layers: [Value; 3]) -> Result<String, String> {
     let merged = layers.into_iter().rev().reduce(under).unwrap_or_default();
+    let engine = merged.pointer("/doyen/engine").unwrap_or(&Value::Null);
+    if !(engine.is_null() || ENGINES.iter().any(|known| engine == known)) {
+        return Err(format!(
+            "context setting doyen.engine is {engine}: it may be {}",
+            ENGINES.join(" or ")
+        ));
+    }
     let text = merged.to_string();
     if text.len() > SETTINGS_BYTES_MAX {
         let length = text.len();
@@ -93,6 +103,16 @@ fn under(base: Value, over: Value) -> Value {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn an_engine_that_there_is_none_of_is_named() {
+        let query = from_query(&Params::parse("doyen.engine=steam")).unwrap();
+        let error = merged([json!({}), query, json!({})]).unwrap_err();
+        assert_eq!(
+            error,
+            "context setting doyen.engine is \"steam\": it may be spark or process"
+        );
+    }
 
     #[test]
     fn the_body_beats_the_url_and_the_url_beats_the_defaults() {

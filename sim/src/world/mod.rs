@@ -313,6 +313,7 @@ impl World {
         let Some(node) = self.nodes.get_mut(address) else {
             return;
         };
+        node.wake = None;
         let (at, count) = node.wakes;
         node.wakes = (
             millis,
