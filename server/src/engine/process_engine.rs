@@ -10,7 +10,8 @@ use super::job::{
 };
 use super::keeper::protocol::{AnswerChannel, ChildInput, ChildOutput, ChildSpec, Exit};
 use doyen_core::records::job::{JobError, JobRecord, JobRefusal};
-use std::path::PathBuf;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 
 pub(super) async fn run(
     base: &EngineBase,
@@ -143,6 +144,12 @@ async fn fetch(base: &EngineBase, job: &JobRecord) -> Result<PathBuf, JobEnd> {
     };
     let fetched = base.setup.binaries.fetch(entry).await;
     let fetched = fetched.map_err(JobEnd::Refused)?;
+    if !is_program(&fetched) {
+        return Err(JobEnd::loading_failed(
+            "the binary is no program: it must be an ELF executable of this machine, or a script \
+             that begins with `#!` and its interpreter",
+        ));
+    }
     let name = entry.hash.as_deref().unwrap_or(job.id.as_str());
     let name = super::paths::plain_name(name).map_err(|e| JobEnd::io("the binary", &e))?;
     let copy = base.folder.packages().join(name);
@@ -155,4 +162,13 @@ async fn fetch(base: &EngineBase, job: &JobRecord) -> Result<PathBuf, JobEnd> {
         Ok(Err(e)) => Err(JobEnd::io("the executable cannot be made ready", &e)),
         Err(e) => Err(JobEnd::io("the executable", &std::io::Error::other(e))),
     }
+}
+
+/// Whether the system could run it. Without this the C library would try it as a shell script.
+fn is_program(file: &Path) -> bool {
+    let mut head = [0; 4];
+    let read = std::fs::File::open(file)
+        .and_then(|mut file| file.read(&mut head))
+        .unwrap_or(0);
+    head == *b"\x7fELF" || (read >= 2 && head.starts_with(b"#!"))
 }
