@@ -19,19 +19,13 @@ use crate::records::key;
 use crate::records::singleton::{SingletonRecord, SplitRecord};
 use crate::records::transaction::{CommitOutcome, Transaction, Version};
 use crate::server::shared::{Purpose, Shared};
+use crate::server::work::RosterWork;
 use crate::time::Time;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 const RETRY: Duration = Duration::from_millis(500);
 const JOINER_FORGOTTEN_AFTER: Duration = Duration::from_secs(10);
-
-/// What a transaction of this part was for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum RosterWork {
-    Change,
-    Announce,
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Joiner {

@@ -20,6 +20,7 @@ use crate::records::call::{KeyObject, KeyRecord};
 use crate::records::key::Key;
 use crate::records::transaction::{Change, CommitOutcome, Query, ReadOutcome, Transaction};
 use crate::server::shared::{PendingCall, Purpose, Shared};
+use crate::server::work::GatewayWork;
 use crate::time::Time;
 use calls::CallRequest;
 use jobs::{JobRequest, KillRequest};
@@ -30,17 +31,6 @@ use std::time::Duration;
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
 const RETRY_FIRST: Duration = Duration::from_millis(25);
 const RETRY_MAX: Duration = Duration::from_millis(500);
-
-/// What a store call of this part was for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum GatewayWork {
-    /// The request's own transaction.
-    Write(RequestId),
-    /// A look at its records.
-    Look(RequestId),
-    /// The removal of its record.
-    Withdraw(RequestId),
-}
 
 /// Which drivers are linked, so that a written job can be hinted to its driver.
 pub(crate) type DriverLinks = BTreeMap<ContextId, Identity>;

@@ -1,3 +1,5 @@
+//! Laws of merging gossip (membership.md C to G).
+
 use super::*;
 use crate::identity::Incarnation;
 use crate::reachability::table::Row;

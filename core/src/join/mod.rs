@@ -20,19 +20,13 @@ use crate::records::singleton::{
 use crate::records::transaction::CommitOutcome;
 use crate::server::Founding;
 use crate::server::shared::{Purpose, Shared};
+use crate::server::work::JoinWork;
 use crate::time::Time;
 use crate::wire::{Message, NackReason};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 const REPEAT: Duration = Duration::from_secs(1);
-
-/// What a transaction of this part was for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum JoinWork {
-    Found,
-    Refound,
-}
 
 /// A server's way into the roster.
 #[derive(Clone, Debug)]

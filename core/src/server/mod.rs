@@ -7,28 +7,32 @@ mod beats;
 pub(crate) mod follow;
 mod leave;
 mod look;
+mod messages;
+mod news;
 pub(crate) mod shared;
+mod spread;
+pub(crate) mod work;
 
 use crate::config::ValidConfig;
 use crate::downing::roster::RosterKeeper;
 use crate::gateway::{DriverLinks, Gateway};
 use crate::identity::{Address, ClusterId, Identity, Incarnation};
-use crate::input::{Command, Input, LinkEvent, RequestId};
+use crate::input::{Command, Input, RequestId};
 use crate::join::Join;
 use crate::membership::Membership;
-use crate::output::{Answer, ClusterEvent, Credentials, Output, StopReason, TakenBy};
+use crate::output::{Answer, Output, StopReason, TakenBy};
 use crate::reachability::detector::Detector;
 use crate::records::cluster::Secret;
 use crate::records::transaction::{Change, CommitOutcome, ReadOutcome};
-use crate::singleton::{Singleton, SingletonWork};
+use crate::singleton::Singleton;
 use crate::supervisor::{DriverContact, Supervisor};
 use crate::time::Time;
-use crate::wire::Message;
-use follow::{Follow, News};
+use follow::Follow;
 use leave::Leave;
 use shared::{PendingCall, Purpose, Shared};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
+use work::SingletonWork;
 
 /// A wake that comes so late shows that this process did not run meanwhile (S5).
 const LATE: Duration = Duration::from_millis(250);
@@ -179,108 +183,6 @@ impl ServerProcess {
         dues.into_iter().flatten().min()
     }
 
-    fn message(&mut self, from: &Identity, message: Message) {
-        let shared = &mut self.shared;
-        match message {
-            Message::Contact { seeds } => self.join.asked(shared, from, &seeds),
-            Message::ContactAck { seeds, .. } => self.join.acked(shared, from, &seeds),
-            Message::ContactNack { seeds, reason } => {
-                self.join.nacked(shared, from, &seeds, reason);
-            }
-            Message::Join {
-                generation,
-                version,
-            } => self.joins(from, generation, &version),
-            Message::JoinRefused { generation } => self.join.refused(shared, generation),
-            Message::Gossip { to, gossip } => {
-                let received = self.membership.receive(from, &to, *gossip);
-                if received.newer_roster {
-                    // Gossip spreads the decision; what ends a process is read from the store.
-                    self.follow.want(&mut self.shared);
-                }
-                self.gossip_dirty |= received.changed;
-                if received.reply {
-                    self.send_gossip(from);
-                }
-            }
-            Message::CallHint { call } => self.supervisor.hinted(shared, &call),
-            Message::DriverBeat {
-                sequence,
-                context,
-                context_name,
-                owns,
-                ..
-            } => {
-                self.driver_beat(from, sequence, context, context_name, owns);
-            }
-            Message::JobHint { .. } | Message::DriverHeard { .. } => {}
-        }
-    }
-
-    /// F2: a joiner of the current generation waits to be listed; one of another is refused.
-    fn joins(
-        &mut self,
-        from: &Identity,
-        generation: crate::records::cluster::Generation,
-        version: &str,
-    ) {
-        let current = self.shared.generation();
-        if !self.shared.listed()
-            || self.shared.leaving
-            || self.shared.roster().is_some_and(|r| r.lists(from))
-        {
-            return;
-        }
-        if generation > current {
-            self.follow.want(&mut self.shared);
-        } else if generation < current {
-            self.shared.outbox.send(
-                from,
-                Message::JoinRefused {
-                    generation: current,
-                },
-            );
-        } else {
-            self.roster.joins(self.shared.now, from.clone(), generation);
-            self.detector.expect(self.shared.now, from);
-            if self.membership.add_joining(from, version) {
-                self.gossip_dirty = true;
-                self.beat_sent = None;
-            }
-        }
-    }
-
-    fn link(&mut self, event: LinkEvent) {
-        let shared = &mut self.shared;
-        match event {
-            LinkEvent::Up { peer } => {
-                self.links.insert(peer.clone());
-                self.join.linked(shared, &peer);
-                self.singleton.link_came(shared, &peer);
-                self.send_gossip(&peer);
-            }
-            LinkEvent::Down { peer } => {
-                self.links.remove(&peer);
-                self.join.unlinked(&peer);
-                self.singleton.link_broke(shared, &peer);
-                if let Some(contact) = self.drivers.get_mut(&peer.incarnation) {
-                    contact.linked = false;
-                    self.driver_links.retain(|_, driver| *driver != peer);
-                    self.supervisor.stir();
-                }
-            }
-            LinkEvent::Refused { address } => self.singleton.dial_refused(shared, &address),
-            LinkEvent::Silent { .. } => {}
-            LinkEvent::Rejected { address, reason } => {
-                // Said once, not at every dial.
-                if self.rejected.get(&address) != Some(&reason) {
-                    shared.warn(&format!("{address} is no peer of this server: {reason}"));
-                    self.rejected.insert(address, reason);
-                }
-            }
-        }
-    }
-
     fn command(&mut self, command: Command) {
         let listed = self.shared.listed();
         let refuse = |request: RequestId, reason: &str| Output::Answer {
@@ -380,86 +282,6 @@ impl ServerProcess {
         }
     }
 
-    fn take_news(&mut self, news: News, by: TakenBy) {
-        if let Some(what) = news.cluster_changed {
-            let reason = if self.shared.listed_in.is_some() {
-                StopReason::ClusterChanged { what }
-            } else {
-                StopReason::Reincarnate
-            };
-            self.stop(reason);
-            return;
-        }
-        if news.roster {
-            self.roster_changed();
-        }
-        if let Some(before) = news.office {
-            self.office_changed(before.as_ref(), by);
-        }
-    }
-
-    fn roster_changed(&mut self) {
-        let Some(roster) = self.shared.roster().cloned() else {
-            return;
-        };
-        for one in roster.listed.iter().filter(|one| **one != self.shared.me) {
-            self.detector.expect(self.shared.now, one);
-        }
-        self.gossip_dirty |= self.membership.adopt(&roster);
-        self.forget_the_removed();
-        self.beat_sent = None;
-        for gone in self
-            .roster
-            .forget_joiners(self.shared.now, roster.generation)
-        {
-            self.gossip_dirty |= self.membership.remove_joining(&gone);
-        }
-        let generation = roster.generation;
-        if roster.lists(&self.shared.me) {
-            if self.shared.listed_in.is_none() {
-                self.shared.listed_in = Some(generation);
-                self.shared
-                    .outbox
-                    .event(ClusterEvent::Listed { generation });
-            }
-        } else if self.shared.listed_in.is_some() {
-            let left = self.shared.leaving;
-            self.stop(if left {
-                StopReason::Left
-            } else {
-                StopReason::LeftOut { generation }
-            });
-        }
-    }
-
-    /// Incarnations that are no members any more are not followed any longer.
-    fn forget_the_removed(&mut self) {
-        let hears = self.detector.hears(self.shared.now, Duration::MAX);
-        for gone in hears
-            .iter()
-            .filter(|one| self.membership.status(one).is_none())
-        {
-            self.detector.forget(gone);
-        }
-    }
-
-    fn office_changed(&mut self, before: Option<&Identity>, by: TakenBy) {
-        let shared = &mut self.shared;
-        self.singleton.office_changed(shared.now);
-        self.beat_sent = None;
-        if shared.holds_office() {
-            let epoch = shared.epoch();
-            shared.outbox.event(ClusterEvent::OfficeTaken { epoch, by });
-            self.supervisor.take_over(shared);
-        } else {
-            self.supervisor.step_down();
-            if before == Some(&shared.me) {
-                let epoch = shared.epoch();
-                shared.outbox.event(ClusterEvent::SteppedDown { epoch });
-            }
-        }
-    }
-
     fn step(&mut self) {
         if self.stopped {
             return;
@@ -492,104 +314,5 @@ impl ServerProcess {
         self.prove();
         self.beats();
         self.gossip();
-    }
-
-    /// Dials the roster, the joiners and, until we are listed, the seeds.
-    fn dial(&mut self) {
-        let mut addresses: BTreeSet<_> = self
-            .membership
-            .members()
-            .keys()
-            .map(|member| member.address.clone())
-            .collect();
-        addresses.extend(
-            self.shared
-                .roster()
-                .into_iter()
-                .flat_map(|roster| roster.listed.iter().map(|one| one.address.clone())),
-        );
-        if self.shared.listed_in.is_none() {
-            addresses.extend(Join::contacts(&self.shared));
-        }
-        addresses.remove(&self.shared.me.address);
-        if addresses != self.dialled {
-            self.rejected
-                .retain(|address, _| addresses.contains(address));
-            self.dialled.clone_from(&addresses);
-            self.shared.outbox.push(Output::Dial { addresses });
-        }
-    }
-
-    fn prove(&mut self) {
-        if !self.proved
-            && let Some(cluster) = &self.shared.followed.cluster
-        {
-            self.proved = true;
-            let (cluster, secret) = (cluster.value.id.clone(), cluster.value.secret.clone());
-            self.shared
-                .outbox
-                .push(Output::Credentials(Some(Credentials { cluster, secret })));
-        }
-    }
-
-    fn gossip(&mut self) {
-        let now = self.shared.now;
-        let pause = if self.gossip_dirty {
-            GOSSIP_PAUSE
-        } else {
-            GOSSIP_EVERY
-        };
-        if now < self.gossip_sent.after(pause) {
-            return;
-        }
-        self.gossip_sent = now;
-        let peers: Vec<_> = self
-            .membership
-            .members()
-            .keys()
-            .filter(|peer| self.links.contains(*peer))
-            .cloned()
-            .collect();
-        if std::mem::take(&mut self.gossip_dirty) {
-            for peer in &peers {
-                self.send_gossip(peer);
-            }
-        } else if !peers.is_empty() {
-            self.gossip_turn = self.gossip_turn.wrapping_add(1);
-            let turn = self
-                .gossip_turn
-                .checked_rem(peers.len())
-                .unwrap_or_default();
-            if let Some(peer) = peers.get(turn) {
-                self.send_gossip(&peer.clone());
-            }
-        }
-    }
-
-    /// Sends our state to a member; to nobody else, and nothing before we are in a cluster.
-    fn send_gossip(&mut self, to: &Identity) {
-        if self.membership.status(to).is_some()
-            && self.shared.followed.cluster.is_some()
-            && *to != self.shared.me
-        {
-            let gossip = Box::new(self.membership.gossip().clone());
-            self.shared.outbox.send(
-                to,
-                Message::Gossip {
-                    to: to.clone(),
-                    gossip,
-                },
-            );
-        }
-    }
-
-    fn stop(&mut self, reason: StopReason) {
-        self.gateway.give_up(
-            &mut self.shared,
-            "this server is leaving the cluster; ask another one",
-        );
-        self.supervisor.step_down();
-        self.stopped = true;
-        self.shared.outbox.push(Output::Stop(reason));
     }
 }

@@ -1,12 +1,10 @@
 //! What the parts of a server share: its configuration, what it last read of the cluster's own
 //! records, the store's health, and which answer of the store belongs to which part.
 
+use super::work::{GatewayWork, JoinWork, RosterWork, SingletonWork, SupervisorWork};
 use crate::config::{Limits, Times, ValidConfig};
-use crate::downing::roster::RosterWork;
-use crate::gateway::GatewayWork;
 use crate::identity::Identity;
 use crate::input::Ticket;
-use crate::join::JoinWork;
 use crate::outbox::Outbox;
 use crate::output::ClusterEvent;
 use crate::records::Versioned;
@@ -14,8 +12,6 @@ use crate::records::cluster::{ClusterRecord, Generation, Roster};
 use crate::records::key::Layout;
 use crate::records::singleton::{ChallengeRecord, Epoch, SingletonRecord, SplitRecord};
 use crate::records::transaction::{CommitOutcome, Query, ReadOutcome, Transaction, Version};
-use crate::singleton::SingletonWork;
-use crate::supervisor::SupervisorWork;
 use crate::time::{StampClock, Time};
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -18,6 +18,7 @@ use crate::records::key;
 use crate::records::singleton::{ChallengeRecord, Epoch, PulseRecord, SingletonRecord};
 use crate::records::transaction::{CommitOutcome, Version};
 use crate::server::shared::{Purpose, Shared};
+use crate::server::work::SingletonWork;
 use crate::time::Time;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -26,15 +27,6 @@ use std::time::Duration;
 /// silence (S5).
 pub(crate) const CANDIDATES: usize = 5;
 const RETRY: Duration = Duration::from_millis(100);
-
-/// What a transaction of this part was for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum SingletonWork {
-    Claim(TakenBy),
-    Challenge,
-    Pulse,
-    Grant,
-}
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Challenged {

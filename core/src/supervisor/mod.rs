@@ -22,6 +22,7 @@ use crate::records::transaction::{
     Change, CommitOutcome, Operation, Query, ReadOutcome, Snapshot, Transaction, written,
 };
 use crate::server::shared::{PendingCall, Purpose, Shared};
+use crate::server::work::SupervisorWork;
 use crate::time::Time;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -30,16 +31,6 @@ use view::View;
 /// A driver that nobody hears is looked at so often.
 const VERIFY_EVERY: Duration = Duration::from_secs(5);
 const RETRY: Duration = Duration::from_millis(100);
-
-/// What a store call of this part was for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum SupervisorWork {
-    ReadAll(Epoch),
-    Refresh(Epoch),
-    Call(Epoch, CallId),
-    Context(Epoch, ContextId),
-    EndingRead(Epoch, ContextId),
-}
 
 /// What a driver was last heard to be; kept by every server, used by the holder.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,3 +1,5 @@
+//! What the command line takes.
+
 use super::*;
 use clap::CommandFactory;
 

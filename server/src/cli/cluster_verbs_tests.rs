@@ -1,3 +1,5 @@
+//! What `members` and `leave` print.
+
 use super::*;
 use doyen_core::identity::{Address, Identity, Incarnation, Role};
 use doyen_core::membership::Status;

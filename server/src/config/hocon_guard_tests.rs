@@ -1,3 +1,5 @@
+//! Bodies and files that are read, and those that are refused.
+
 use super::*;
 use proptest::prelude::*;
 use serde_json::json;

@@ -1,3 +1,5 @@
+//! Good and bad configurations, as tables.
+
 use super::*;
 use std::fs;
 

@@ -250,14 +250,11 @@ impl Trial {
 }
 
 /// Waits for a condition; fails with its name.
-#[track_caller]
-pub(crate) fn until(what: &str, is_so: impl Fn() -> bool) -> impl Future<Output = ()> {
-    async move {
-        let deadline = Instant::now() + PATIENCE;
-        while !is_so() {
-            assert!(Instant::now() < deadline, "it never came that {what}");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+pub(crate) async fn until(what: &str, is_so: impl Fn() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "it never came that {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 

@@ -17,7 +17,7 @@ const LAYERS: [&[&str]; 9] = [
         "process::ClusterView",
         "process::MemberView",
     ],
-    &["server::shared", "server::Founding"],
+    &["server::shared", "server::work", "server::Founding"],
     &["downing", "join", "singleton"],
     &["driver", "gateway", "server", "supervisor"],
     &["process"],

@@ -1,3 +1,5 @@
+//! Round trips, bounds and garbage of the encoding.
+
 use super::*;
 use crate::gossip::{Gossip, TOMBSTONES_MAX, Tombstones, VectorClock};
 use crate::identity::Address;

@@ -1,3 +1,5 @@
+//! Stories and laws of one server's membership (membership.md Q, R).
+
 use super::*;
 use crate::identity::{Address, Incarnation};
 use crate::records::cluster::Generation;
