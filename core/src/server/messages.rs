@@ -3,6 +3,7 @@
 use super::ServerProcess;
 use crate::identity::Identity;
 use crate::input::LinkEvent;
+use crate::output::ClusterEvent;
 use crate::records::cluster::Generation;
 use crate::wire::Message;
 
@@ -78,21 +79,32 @@ impl ServerProcess {
         match event {
             LinkEvent::Up { peer } => {
                 self.links.insert(peer.clone());
+                self.broken.remove(&peer);
                 self.join.linked(shared, &peer);
-                self.singleton.link_came(shared, &peer);
                 self.send_gossip(&peer);
+                self.replaced_by(&peer);
             }
             LinkEvent::Down { peer } => {
                 self.links.remove(&peer);
                 self.join.unlinked(&peer);
-                self.singleton.link_broke(shared, &peer);
                 if let Some(contact) = self.drivers.get_mut(&peer.incarnation) {
                     contact.linked = false;
                     self.driver_links.retain(|_, driver| *driver != peer);
                     self.supervisor.stir();
                 }
+                if shared.roster().is_some_and(|roster| roster.lists(&peer)) {
+                    self.broken.insert(peer);
+                }
             }
-            LinkEvent::Refused { address } => self.singleton.dial_refused(shared, &address),
+            LinkEvent::Refused { address } => {
+                let dead = self
+                    .broken
+                    .iter()
+                    .filter(|broken| broken.address == address);
+                for victim in dead.cloned().collect::<Vec<_>>() {
+                    self.proved_dead(&victim, "refused");
+                }
+            }
             LinkEvent::Silent { .. } => {}
             LinkEvent::Rejected { address, reason } => {
                 // Said once, not at every dial.
@@ -101,6 +113,36 @@ impl ServerProcess {
                     self.rejected.insert(address, reason);
                 }
             }
+        }
+    }
+
+    /// S4: another incarnation answers at the address of a listed one, which is dead then.
+    fn replaced_by(&mut self, peer: &Identity) {
+        let listed = self
+            .shared
+            .roster()
+            .into_iter()
+            .flat_map(|roster| &roster.listed);
+        let dead = listed.filter(|one| one.address == peer.address && *one != peer);
+        for victim in dead.cloned().collect::<Vec<_>>() {
+            self.proved_dead(&victim, "replaced");
+        }
+    }
+
+    /// A dead member is not reachable any more, and leads nobody, without waiting for its silence.
+    fn proved_dead(&mut self, victim: &Identity, how: &'static str) {
+        self.broken.remove(victim);
+        if *victim == self.shared.me {
+            return;
+        }
+        self.singleton.proved(&mut self.shared, victim, how);
+        self.detector.forget(victim);
+        if self.membership.observe(victim, false) {
+            self.gossip_dirty = true;
+            let member = victim.clone();
+            self.shared
+                .outbox
+                .event(ClusterEvent::Unreachable { member });
         }
     }
 }

@@ -65,6 +65,8 @@ pub struct ServerProcess {
     supervisor: Supervisor,
     leave: Leave,
     links: BTreeSet<Identity>,
+    /// Listed members whose link broke: half of a proof of death (S4).
+    broken: BTreeSet<Identity>,
     drivers: BTreeMap<Incarnation, DriverContact>,
     driver_links: DriverLinks,
     driver_names: BTreeMap<Incarnation, (Identity, String, bool)>,
@@ -95,6 +97,7 @@ impl ServerProcess {
             supervisor: Supervisor::default(),
             leave: Leave::default(),
             links: BTreeSet::new(),
+            broken: BTreeSet::new(),
             drivers: BTreeMap::new(),
             driver_links: BTreeMap::new(),
             driver_names: BTreeMap::new(),

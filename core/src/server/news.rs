@@ -34,6 +34,7 @@ impl ServerProcess {
         }
         self.gossip_dirty |= self.membership.adopt(&roster);
         self.forget_the_removed();
+        self.broken.retain(|one| roster.lists(one));
         self.beat_sent = None;
         for gone in self
             .roster

@@ -42,7 +42,6 @@ struct Challenged {
 pub(crate) struct Singleton {
     /// Since when the holder that we know is the holder, or our count began anew.
     counting_since: Time,
-    broken: Option<Identity>,
     proof: Option<(Identity, Time)>,
     alive_after_proof: BTreeSet<Identity>,
     vacant_since: Option<Time>,
@@ -72,39 +71,6 @@ impl Singleton {
         self.counting_since = now;
     }
 
-    /// The main link to the holder broke: half of a proof.
-    pub(crate) fn link_broke(&mut self, shared: &Shared, peer: &Identity) {
-        if shared.holder() == Some(peer) {
-            self.broken = Some(peer.clone());
-        }
-    }
-
-    /// A dial to an address was refused by the peer itself: the other half (S4).
-    pub(crate) fn dial_refused(&mut self, shared: &mut Shared, address: &crate::identity::Address) {
-        let victim = self
-            .broken
-            .clone()
-            .filter(|broken| broken.address == *address);
-        if let Some(victim) = victim {
-            self.prove(shared, victim, "refused");
-        }
-    }
-
-    /// A link is there: to the holder itself, so it lives; or to another incarnation at its
-    /// address, so it is dead (S4).
-    pub(crate) fn link_came(&mut self, shared: &mut Shared, peer: &Identity) {
-        if self.broken.as_ref() == Some(peer) {
-            self.broken = None;
-        }
-        let replaced = shared
-            .holder()
-            .filter(|holder| holder.address == peer.address && *holder != peer)
-            .cloned();
-        if let Some(victim) = replaced.filter(|victim| *victim != shared.me) {
-            self.prove(shared, victim, "replaced");
-        }
-    }
-
     /// The holder beats.
     pub(crate) fn heard(&mut self, shared: &Shared, from: &Identity, vacant: bool) {
         if shared.holder() != Some(from) {
@@ -122,16 +88,17 @@ impl Singleton {
         self.vacant_since = vacant.then(|| self.vacant_since.unwrap_or(shared.now));
     }
 
-    fn prove(&mut self, shared: &mut Shared, victim: Identity, how: &'static str) {
-        if shared.holder() == Some(&victim)
-            && !self.alive_after_proof.contains(&victim)
+    /// A member is known to be dead (S4); it matters here if it is the holder.
+    pub(crate) fn proved(&mut self, shared: &mut Shared, victim: &Identity, how: &'static str) {
+        if shared.holder() == Some(victim)
+            && !self.alive_after_proof.contains(victim)
             && self.proof.is_none()
         {
-            shared.outbox.event(ClusterEvent::ProofOfDeath {
-                member: victim.clone(),
-                how,
-            });
-            self.proof = Some((victim, shared.now));
+            let member = victim.clone();
+            shared
+                .outbox
+                .event(ClusterEvent::ProofOfDeath { member, how });
+            self.proof = Some((victim.clone(), shared.now));
         }
     }
 
