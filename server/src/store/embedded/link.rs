@@ -109,6 +109,7 @@ impl Dialler {
     async fn greet(&mut self, stream: UnixStream, process: Option<ProcessMark>) -> Dialled {
         match timeout(HUNG_AFTER, hello(stream)).await {
             Err(_) => {
+                tracing::warn!("the embedded store did not greet for {HUNG_AFTER:?}");
                 if let Some(process) = process {
                     self.kill(&process, "it did not greet for 2 s");
                 }
@@ -199,6 +200,9 @@ impl Dialler {
     }
 
     fn later(&mut self, reason: String, pause: Duration) -> Dialled {
+        if pause >= PAUSE.1 {
+            tracing::warn!("the embedded store is dialled again in {pause:?}: {reason}");
+        }
         self.reason = reason;
         Dialled::Later(pause)
     }
