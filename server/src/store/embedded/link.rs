@@ -86,6 +86,8 @@ impl Dialler {
         };
         match e.kind() {
             ErrorKind::NotFound | ErrorKind::ConnectionRefused => self.start(process).await,
+            // It died between taking the connection and being asked how that went.
+            ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => Dialled::Later(LOOK_AGAIN),
             // Its queue of connections is full: it is stopped, or very busy.
             ErrorKind::WouldBlock => self.wait_for(process, HUNG_AFTER),
             _ => self.later(format!("dialling its socket failed: {e}"), PAUSE.1),
