@@ -226,6 +226,11 @@ pub enum ClusterEvent {
         /// Who.
         member: Identity,
     },
+    /// The holder is silent or hangs, and was asked through the store whether it lives (S5, S6).
+    Challenged {
+        /// The holder.
+        member: Identity,
+    },
     /// A holder is known to be dead (S4).
     ProofOfDeath {
         /// Who.
@@ -271,6 +276,7 @@ impl ClusterEvent {
             Self::SteppedDown { .. } => "stepped-down",
             Self::Unreachable { .. } => "unreachable",
             Self::Reachable { .. } => "reachable",
+            Self::Challenged { .. } => "challenged",
             Self::ProofOfDeath { .. } => "proof-of-death",
             Self::Warning { .. } => "warning",
             Self::StoreReachable { .. } => "store-reachable",

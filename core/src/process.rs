@@ -44,6 +44,7 @@ pub struct MemberView {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClusterView {
     /// Who looks.
+    #[serde(rename = "self")]
     pub identity: Identity,
     /// The cluster's id, once known.
     pub cluster: Option<ClusterId>,
@@ -60,10 +61,12 @@ pub struct ClusterView {
     /// Whether this process takes calls: listed, not draining, not left out.
     pub ready: bool,
     /// Why it does not take calls.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_ready: Option<String>,
     /// Milliseconds since the last success with the store; `None` before the first.
     pub store_age_ms: Option<u64>,
     /// Whether some listed server says in its beats that it has the store.
+    #[serde(default)]
     pub others_have_store: bool,
     /// The members, servers by age, then drivers.
     pub members: Vec<MemberView>,

@@ -286,6 +286,8 @@ impl Singleton {
             .check(layout.singleton(), singleton.version)
             .check(layout.pulse(), pulse)
             .put(layout.challenge(), encode(&record), challenge);
+        let member = singleton.value.holder;
+        shared.outbox.event(ClusterEvent::Challenged { member });
         self.last_challenge = Some(shared.now);
         self.challenged = Some(Challenged {
             epoch,

@@ -42,6 +42,9 @@ pub(super) fn log(event: &ClusterEvent) {
         ClusterEvent::Reachable { member } => {
             info!(event = name, %member, "member is heard again");
         }
+        ClusterEvent::Challenged { member } => {
+            warn!(event = name, %member, "the holder is silent: challenged");
+        }
         ClusterEvent::ProofOfDeath { member, how } => {
             warn!(event = name, %member, how, "member is dead");
         }

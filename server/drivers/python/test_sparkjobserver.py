@@ -16,6 +16,8 @@ class ConfigTreeReads(unittest.TestCase):
         self.assertEqual(self.tree["a.on"], "yes")
         self.assertEqual(self.tree["x.y"], 3)
         self.assertEqual(ConfigTree({"x.y": 1}).get('"x.y"'), 1)
+        self.assertEqual(ConfigTree({"s": {"e.m": 1}})["s.e.m"], 1)
+        self.assertEqual(ConfigTree({"s": {"e.m": {"x": 1}}}).get('s."e.m".x'), 1)
         self.assertIn("a.b", self.tree)
         self.assertNotIn("a.c", self.tree)
 

@@ -3,6 +3,7 @@
 //! Cgroups are not used yet: that no process carries the attempt's mark stands for the empty cgroup.
 
 use super::environment::ATTEMPT;
+use super::keeper::log::newest_of;
 use super::lock::{LockState, probe};
 use super::paths::{DriverFolder, tail_of};
 use super::process_table::{self, boot_id, host_id, in_container};
@@ -124,7 +125,7 @@ fn look(folder: &DriverFolder, context: &ContextId, owner: Option<&Owner>) -> Ev
 }
 
 fn last_output(folder: &DriverFolder) -> String {
-    let engine = tail_of(&folder.engine_log(), LAST_OUTPUT_BYTES);
+    let engine = tail_of(&newest_of(&folder.engine_log()), LAST_OUTPUT_BYTES);
     let driver = tail_of(&folder.driver_log(), LAST_OUTPUT_BYTES);
     [engine, driver]
         .iter()

@@ -13,6 +13,7 @@
 
 pub mod attempt;
 pub mod driver_launcher;
+mod driver_setup;
 pub mod environment;
 mod job;
 pub mod keeper;
@@ -20,8 +21,10 @@ mod keeper_client;
 pub mod launcher;
 pub mod lock;
 pub mod paths;
-pub mod process_engine;
+mod process_engine;
 pub mod process_table;
-pub mod python_package;
+mod python_package;
+mod result;
 pub mod settings;
-pub mod spark_engine;
+mod spark_engine;
+mod spark_setup;

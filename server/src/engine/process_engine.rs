@@ -5,10 +5,9 @@
 //! sets `doyen.validate`, it is called with `--validate <main class>` first.
 
 use super::driver_launcher::EngineBase;
-use super::job::{
-    JobChild, JobControl, JobEnd, JobFiles, RESULT_BYTES_MAX, Step, private_copy, too_large,
-};
+use super::job::{JobChild, JobControl, JobEnd, JobFiles, Step, private_copy};
 use super::keeper::protocol::{AnswerChannel, ChildInput, ChildOutput, ChildSpec, Exit};
+use super::result::{RESULT_BYTES_MAX, too_large};
 use doyen_core::records::job::{JobError, JobRecord, JobRefusal};
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -81,7 +80,7 @@ async fn validate(
     job: &JobRecord,
     files: &JobFiles,
     control: JobControl,
-    program: &std::path::Path,
+    program: &Path,
 ) -> Option<JobEnd> {
     let spec = ChildSpec {
         child: format!("validate-{}", job.id),

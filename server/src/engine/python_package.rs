@@ -34,7 +34,7 @@ const FILES: [(&str, &str); 5] = [
 ///
 /// # Errors
 /// What the file system said, with the path.
-pub fn unpack(data_dir: &Path) -> io::Result<PathBuf> {
+pub(super) fn unpack(data_dir: &Path) -> io::Result<PathBuf> {
     let parent = data_dir.join("python");
     let folder = parent.join(digest());
     if folder.join("sparkjobserver").join("job.py").exists() {

@@ -9,17 +9,15 @@
 //! The gateway's secret goes from the helper to each job through pipes only.
 
 use super::driver_launcher::EngineBase;
-use super::job::{JobChild, JobControl, JobEnd, JobFiles, RESULT_BYTES_MAX, Step, private_copy};
-use super::keeper::protocol::{
-    AnswerChannel, ChildInput, ChildOutput, ChildSpec, Exit, LOCK_FD, Rung,
-};
+use super::job::{JobChild, JobControl, JobEnd, JobFiles, Step, private_copy};
+use super::keeper::protocol::{ChildSpec, Exit, LOCK_FD, Rung};
 use super::keeper_client::{ChildEvent, ChildHandle};
-use super::python_package;
+use super::result::RESULT_BYTES_MAX;
+use super::spark_setup::{Python, spark_conf};
 use doyen_core::identity::JobId;
 use doyen_core::records::job::{BinaryType, JobError, JobRecord, JobRefusal};
 use serde::Deserialize;
 use serde_json::json;
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -49,12 +47,6 @@ pub(super) struct SparkEngine {
 struct Gateway {
     port: u16,
     secret: String,
-}
-
-/// How Python is called for this context.
-struct Python {
-    executable: String,
-    environment: BTreeMap<String, String>,
 }
 
 /// Cancels job groups through the context's helper.
@@ -178,117 +170,18 @@ impl SparkEngine {
     }
 }
 
-impl Python {
-    fn of(base: &EngineBase) -> Result<Self, JobError> {
-        let refuse = |what: String| JobError::new("doyen.EngineFailed", what);
-        let package = python_package::unpack(&base.setup.data_dir)
-            .map_err(|e| refuse(format!("the Python package sparkjobserver: {e}")))?;
-        let executable = base
-            .settings
-            .text("python.executable")
-            .unwrap_or_else(|| base.setup.defaults.python.clone());
-        let mut paths = vec![package];
-        for path in base.settings.texts("python.paths") {
-            let path = std::path::absolute(&path)
-                .map_err(|e| refuse(format!("`{path}` of python.paths: {e}")))?;
-            paths.push(path);
-        }
-        let joined = std::env::join_paths(&paths)
-            .map_err(|e| refuse(format!("python.paths cannot be joined: {e}")))?;
-        let mut environment = base.environment.clone();
-        environment.insert("PYTHONPATH".into(), joined.to_string_lossy().into_owned());
-        environment.insert("PYTHONUNBUFFERED".into(), "1".into());
-        environment.insert("PYSPARK_PYTHON".into(), executable.clone());
-        environment.insert("PYSPARK_DRIVER_PYTHON".into(), executable.clone());
-        Ok(Self {
-            executable,
-            environment,
-        })
-    }
-
-    fn spec(&self, base: &EngineBase, child: String, module: &str, input: String) -> ChildSpec {
-        ChildSpec {
-            child,
-            program: PathBuf::from(&self.executable),
-            arguments: vec!["-m".into(), module.into()],
-            environment: self.environment.clone(),
-            directory: base.folder.work(),
-            input: ChildInput::Open(input),
-            output: ChildOutput::Both,
-            log: base.folder.engine_log(),
-            answer: AnswerChannel::Lines,
-            shares_lock: true,
-        }
-    }
-}
-
 fn helper_spec(base: &EngineBase, python: &Python) -> ChildSpec {
+    let master = &base.setup.defaults.spark_master;
+    let temporary = base.folder.temporary();
     let input = json!({
         "name": base.context.name,
-        "conf": spark_conf(base),
+        "conf": spark_conf(&base.settings, &base.context.name, master, &temporary),
         "hive": base.settings.flag("spark.session.hive.enabled"),
         "lock_fd": LOCK_FD,
-        "temporary": base.folder.temporary(),
+        "temporary": temporary,
     });
     let child = "engine".to_owned();
     python.spec(base, child, "sparkjobserver.context", format!("{input}\n"))
-}
-
-/// Spark's configuration, later settings winning (config.md 5).
-fn spark_conf(base: &EngineBase) -> BTreeMap<String, String> {
-    let settings = &base.settings;
-    let temporary = base.folder.temporary().to_string_lossy().into_owned();
-    let mut conf: BTreeMap<String, String> = BTreeMap::new();
-    let mut set = |key: &str, value: String| conf.insert(key.into(), value);
-    set("spark.app.name", base.context.name.clone());
-    set("spark.master", base.setup.defaults.spark_master.clone());
-    set("spark.ui.enabled", "false".into());
-    set("spark.ui.port", "0".into());
-    set("spark.local.dir", temporary);
-    set("spark.yarn.isPython", "true".into());
-    for (from, to) in [
-        ("num-cpu-cores", "spark.cores.max"),
-        ("memory-per-node", "spark.executor.memory"),
-    ] {
-        if let Some(value) = settings.text(from) {
-            set(to, value);
-        }
-    }
-    for (key, value) in settings.below("launcher.spark") {
-        set(&format!("spark.{key}"), value);
-    }
-    // Of the server's own configuration, should it have come along.
-    let is_ours = |key: &str| {
-        [
-            "jobserver.",
-            "contexts.",
-            "context-settings.",
-            "session.hive.",
-        ]
-        .iter()
-        .any(|prefix| key.starts_with(prefix))
-    };
-    for (key, value) in settings.below("spark") {
-        if !is_ours(&key) {
-            set(&format!("spark.{key}"), value);
-        }
-    }
-    for (key, value) in settings.below("hadoop") {
-        set(&format!("spark.hadoop.{key}"), value);
-    }
-    for (key, value) in settings.below("passthrough") {
-        set(&key, value);
-    }
-    if conf
-        .get("spark.master")
-        .is_some_and(|m| m.starts_with("local"))
-    {
-        // Nothing listens beyond loopback unless configured.
-        for key in ["spark.driver.host", "spark.driver.bindAddress"] {
-            conf.entry(key.into()).or_insert_with(|| "127.0.0.1".into());
-        }
-    }
-    conf
 }
 
 /// Passes commands to the helper and its answers back, until it is gone.

@@ -5,46 +5,12 @@ use super::server::Peer;
 use super::{App, guard, reply};
 use axum::http::StatusCode;
 use axum::response::Response;
-use doyen_core::identity::Identity;
-use doyen_core::process::{ClusterView, MemberView};
-use serde::Serialize;
+use doyen_core::process::ClusterView;
 use serde_json::json;
 
-/// What `GET /cluster` shows.
-#[derive(Serialize)]
-struct Shown<'a> {
-    #[serde(rename = "self")]
-    own: &'a Identity,
-    cluster: Option<&'a str>,
-    epoch: u64,
-    holder: Option<&'a Identity>,
-    generation: u64,
-    leader: Option<&'a Identity>,
-    converged: bool,
-    ready: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    not_ready: Option<&'a str>,
-    store_age_ms: Option<u64>,
-    members: &'a [MemberView],
-}
-
-/// `GET /cluster`: what this server knows of the cluster.
+/// `GET /cluster`: what this server knows of the cluster, as `doyen members` reads it.
 pub(crate) fn show(app: &App) -> Response {
-    let view = app.gateway.view();
-    let shown = Shown {
-        own: &view.identity,
-        cluster: view.cluster.as_ref().map(|cluster| cluster.as_str()),
-        epoch: view.epoch.0,
-        holder: view.holder.as_ref(),
-        generation: view.generation.0,
-        leader: view.leader.as_ref(),
-        converged: view.converged,
-        ready: view.ready,
-        not_ready: view.not_ready.as_deref(),
-        store_age_ms: view.store_age_ms,
-        members: &view.members,
-    };
-    reply::json(StatusCode::OK, &shown)
+    reply::json(StatusCode::OK, app.gateway.view().as_ref())
 }
 
 /// How a server stands towards its proxy.

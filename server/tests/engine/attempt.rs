@@ -16,7 +16,12 @@ use doyen_runtime::launcher::Launcher;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Instant;
 use tokio::sync::{mpsc, watch};
+
+/// Marks are seen by all tests: each has a context of its own.
+static HOSTS: AtomicU32 = AtomicU32::new(0);
 
 struct Host {
     data: tempfile::TempDir,
@@ -37,9 +42,11 @@ impl Host {
             servers: vec![Address::new("127.0.0.1", 2552)],
         };
         let (_, surroundings) = watch::channel(surroundings);
-        // Its own: processes of tests beside this one carry other marks.
-        let folder = data.path().file_name().unwrap().to_string_lossy();
-        let context = ContextId::new(format!("c-{}", folder.trim_start_matches('.')));
+        let context = ContextId::new(format!(
+            "c{}-{}",
+            std::process::id(),
+            HOSTS.fetch_add(1, Ordering::Relaxed)
+        ));
         Self {
             launcher: ServerLauncher::new(&path, None, data.path(), surroundings).unwrap(),
             folder: DriverFolder::new(data.path(), &context).unwrap(),
@@ -64,6 +71,14 @@ impl Host {
                 ..
             } => (verdict, last_output),
             other => panic!("{other:?}"),
+        }
+    }
+
+    /// Another test's fork may hold this program's open files for an instant.
+    async fn expect_dead(&self, owner: &Owner) {
+        let deadline = Instant::now() + PATIENCE;
+        while self.verify(Some(owner.clone())).await.0 != Verdict::Dead {
+            assert!(Instant::now() < deadline, "it is never known to be dead");
         }
     }
 
@@ -193,19 +208,15 @@ async fn death_is_only_reported_with_proof() {
     assert_eq!(host.verify(None).await.0, Verdict::Alive);
     drop(lock);
     std::fs::write(host.folder.engine_log(), "the JVM said no\n").unwrap();
-    // A test beside this one that starts a process at this moment holds its descriptors too.
-    let deadline = std::time::Instant::now() + super::harness::PATIENCE;
-    let (mut verdict, mut last_output) = host.verify(Some(owner.clone())).await;
-    while verdict != Verdict::Dead && std::time::Instant::now() < deadline {
-        (verdict, last_output) = host.verify(Some(owner.clone())).await;
-    }
-    assert_eq!((verdict, &*last_output), (Verdict::Dead, "the JVM said no"));
+    host.expect_dead(&owner).await;
+    let (_, last_output) = host.verify(Some(owner.clone())).await;
+    assert_eq!(last_output, "the JVM said no");
     let mut child = sleeper(&host.context, owner.driver.0, "exec sleep 600");
     assert_eq!(host.verify(Some(owner.clone())).await.0, Verdict::Alive);
     assert_eq!(host.verify(None).await.0, Verdict::Alive);
     child.kill().unwrap();
     child.wait().unwrap();
-    assert_eq!(host.verify(Some(owner.clone())).await.0, Verdict::Dead);
+    host.expect_dead(&owner).await;
     let mut elsewhere = owner;
     elsewhere.process.host = "another machine".into();
     assert_eq!(host.verify(Some(elsewhere)).await.0, Verdict::Unknown);

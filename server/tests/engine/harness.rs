@@ -82,6 +82,12 @@ impl ResultStore for Store {
     }
 }
 
+/// A number that no other trial has: trials know their processes by it.
+fn drawn() -> u64 {
+    use std::hash::{BuildHasher, RandomState};
+    RandomState::new().hash_one(std::process::id())
+}
+
 /// A shell script as an executable's content.
 pub(crate) fn script(body: &str) -> String {
     format!("#!/bin/sh\n{body}\n")
@@ -98,9 +104,7 @@ impl Trial {
     /// In a folder of another's.
     pub(crate) async fn at(data_dir: PathBuf, settings: &str) -> Self {
         let context = ContextId::new("018e2b1c-5f00-7000-8000-000000000001");
-        let random = u64::try_from(tempfile::tempdir().unwrap().path().as_os_str().len()).unwrap();
-        let nanos = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap();
-        let incarnation = Incarnation(random ^ u64::try_from(nanos.as_nanos()).unwrap());
+        let incarnation = Incarnation(drawn());
         let folder = DriverFolder::new(&data_dir, &context).unwrap();
         folder.make().unwrap();
         let store = Arc::new(Store::default());

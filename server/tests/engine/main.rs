@@ -1,5 +1,5 @@
 //! Engines, keepers and launchers, with real processes.
-#![allow(clippy::unwrap_used, reason = "a test tells what broke by panicking")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
 mod attempt;
 mod harness;

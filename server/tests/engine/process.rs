@@ -96,16 +96,20 @@ async fn what_is_not_json_is_no_result() {
 #[tokio::test]
 async fn what_is_no_program_is_refused() {
     let trial = ready(PROCESS).await;
-    trial
-        .submit("a", "\u{7f}no program".into(), "main", "{}")
-        .await;
-    let EffectReport::JobRefused { refusal, .. } = trial.next().await else {
-        panic!("it was taken");
-    };
-    let JobRefusal::LoadingFailed { error } = refusal else {
-        panic!("{refusal:?}");
-    };
-    assert!(error.message.contains("is no program"), "{}", error.message);
+    for (job, program, told) in [
+        ("a", "#!/no/such/interpreter\n", "cannot start"),
+        ("c", "echo the C library would run this\n", "is no program"),
+        ("d", "", "is no program"),
+    ] {
+        trial.submit(job, program.to_owned(), "main", "{}").await;
+        let EffectReport::JobRefused { refusal, .. } = trial.next().await else {
+            panic!("it was taken");
+        };
+        let JobRefusal::LoadingFailed { error } = refusal else {
+            panic!("{refusal:?}");
+        };
+        assert!(error.message.contains(told), "{}", error.message);
+    }
     trial.submit_with("b", Vec::new(), "main", "{}").await;
     assert!(matches!(
         trial.next().await,

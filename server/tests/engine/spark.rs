@@ -57,7 +57,7 @@ async fn ready() -> Trial {
     let settings = json!({
         "python.executable": python(),
         "memory-per-node": "512m",
-        "spark": {"sql": {"shuffle.partitions": 2}, "executor": {"memory": "600m"}},
+        "spark": {"sql": {"shuffle.partitions": 2}, "executor.memory": "600m"},
         "launcher": {"spark.driver.memory": "512m"},
     });
     let trial = Trial::new(&settings.to_string()).await;
@@ -95,6 +95,21 @@ fn loading_error(report: EffectReport) -> String {
         JobRefusal::LoadingFailed { error } => error.message,
         other => panic!("{other:?}"),
     }
+}
+
+#[test]
+fn the_python_package_passes_its_own_tests() {
+    let sources = concat!(env!("CARGO_MANIFEST_DIR"), "/drivers/python");
+    let output = Command::new(python())
+        .args(["-B", "-m", "unittest", "test_sparkjobserver"])
+        .current_dir(sources)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success() && said.contains("Ran 7 tests"),
+        "{said}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

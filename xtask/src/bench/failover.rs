@@ -272,7 +272,7 @@ async fn round(cluster: &mut Cluster, fault: FaultKind, number: u64) -> Outcome<
 
 /// The news that the victim is not there any more.
 fn is_death(event: &Event, victim: &str) -> bool {
-    ["proof-of-death", "unreachable"].contains(&event.name.as_str())
+    ["proof-of-death", "challenged", "unreachable"].contains(&event.name.as_str())
         && event.text("member").contains(victim)
 }
 
@@ -389,10 +389,12 @@ mod tests {
     fn deaths_and_claims_are_told_from_other_events() {
         let event = |line: &str| Event::parse(line).unwrap();
         let victim = "127.0.0.1:7";
-        let death = r#"{"ts_ms":1,"event":"proof-of-death","member":"127.0.0.1:7#00aa"}"#;
+        let death = r#"{"timestamp":"1970-01-01T00:00:01Z","event":"proof-of-death","member":"127.0.0.1:7#00aa"}"#;
         assert!(is_death(&event(death), victim));
         assert!(!is_death(&event(death), "127.0.0.1:8"));
-        let claim = event(r#"{"ts_ms":1,"event":"office-taken","epoch":4,"by":"proof"}"#);
+        let claim = event(
+            r#"{"timestamp":"1970-01-01T00:00:01Z","event":"office-taken","epoch":4,"by":"proof"}"#,
+        );
         assert!(is_claim(&claim, 3) && !is_claim(&claim, 4));
         assert!(!is_death(&claim, victim));
     }

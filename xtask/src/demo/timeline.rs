@@ -87,8 +87,10 @@ mod tests {
 
     #[test]
     fn the_first_event_of_its_kind_is_told_with_its_server() {
-        let event = |ms: u32, name: &str| {
-            Event::parse(&format!(r#"{{"ts_ms":{ms},"event":"{name}","epoch":2}}"#)).unwrap()
+        let event = |ms: u32, name: &str| Event {
+            name: name.to_owned(),
+            at_ms: f64::from(ms),
+            line: serde_json::json!({ "event": name, "epoch": 2 }),
         };
         let events = [
             (1, event(105, "office-taken")),

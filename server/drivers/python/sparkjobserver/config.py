@@ -41,6 +41,23 @@ def _split(key):
     return parts
 
 
+def _search(tree, key):
+    """The value at a path, whichever way its keys were written: nested, or with dots."""
+    if dict.__contains__(tree, key):
+        return dict.__getitem__(tree, key)
+    parts = _split(key)
+    for count in range(1, len(parts) + 1):
+        inner = dict.get(tree, ".".join(parts[:count]), _UNDEFINED)
+        if count == len(parts):
+            return inner
+        if isinstance(inner, ConfigTree):
+            rest = ".".join('"%s"' % part if "." in part else part for part in parts[count:])
+            found = _search(inner, rest)
+            if found is not _UNDEFINED:
+                return found
+    return _UNDEFINED
+
+
 class ConfigTree(dict):
     """A JSON object whose keys may be paths."""
 
@@ -52,18 +69,12 @@ class ConfigTree(dict):
     def _find(self, key, default):
         if not isinstance(key, str):
             raise ConfigWrongTypeException("a key is a text, not %r" % (key,))
-        if super().__contains__(key):
-            return super().__getitem__(key)
-        found = self
-        for part in _split(key):
-            if not isinstance(found, ConfigTree) or not dict.__contains__(found, part):
-                if default is _UNDEFINED:
-                    raise ConfigMissingException(
-                        "No configuration setting found for key %s" % (key,)
-                    )
-                return default
-            found = dict.__getitem__(found, part)
-        return found
+        found = _search(self, key)
+        if found is not _UNDEFINED:
+            return found
+        if default is _UNDEFINED:
+            raise ConfigMissingException("No configuration setting found for key %s" % (key,))
+        return default
 
     def _typed(self, key, default, what, convert):
         value = self._find(key, default)

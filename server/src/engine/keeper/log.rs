@@ -132,6 +132,20 @@ impl BoundedLog {
     }
 }
 
+/// The file of a log that was written last: its head, or one of its tails.
+pub(in crate::engine) fn newest_of(path: &Path) -> PathBuf {
+    let written = |path: &PathBuf| {
+        std::fs::metadata(path)
+            .and_then(|data| data.modified())
+            .ok()
+    };
+    [Part::Head, Part::TailA, Part::TailB]
+        .map(|part| path_of(path, part))
+        .into_iter()
+        .max_by_key(written)
+        .unwrap_or_else(|| path.to_owned())
+}
+
 fn path_of(path: &Path, part: Part) -> PathBuf {
     let end = match part {
         Part::Head => "",
@@ -166,6 +180,8 @@ mod tests {
         assert!(tails.iter().any(|tail| tail.ends_with("line 999\n")));
         assert!(tails.iter().all(|tail| tail.len() <= 50));
         assert!(log.last().ends_with("line 999\n"));
+        let newest = std::fs::read_to_string(newest_of(&path)).unwrap();
+        assert!(newest.ends_with("line 999\n"));
     }
 
     #[test]

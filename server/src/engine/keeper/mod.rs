@@ -7,7 +7,7 @@
 
 mod children;
 mod ending;
-mod log;
+pub(super) mod log;
 pub mod protocol;
 mod streams;
 
