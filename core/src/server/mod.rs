@@ -291,7 +291,10 @@ impl ServerProcess {
         }
         let shared = &mut self.shared;
         self.follow.step(shared);
-        self.join.step(shared, &self.links);
+        if self.join.step(shared, &self.links) {
+            self.stop(StopReason::Reincarnate);
+            return;
+        }
         self.observe();
         let shared = &mut self.shared;
         self.roster.step(shared, &self.membership, &self.detector);
