@@ -11,6 +11,8 @@ mod messages;
 mod news;
 pub(crate) mod shared;
 mod spread;
+#[cfg(test)]
+mod tests;
 pub(crate) mod work;
 
 use crate::config::ValidConfig;
