@@ -249,9 +249,11 @@ impl ServerProcess {
             Purpose::Follow => {}
             Purpose::Join(work) => self.join.committed(shared, *work, outcome),
             Purpose::Roster(work) => self.roster.committed(shared, *work, outcome),
-            Purpose::Singleton(work) => {
+            // With a new epoch everything began anew: an older call says nothing of it (S5).
+            Purpose::Singleton(work) if call.epoch == shared.epoch() => {
                 self.singleton.committed(shared, *work, call.sent, outcome);
             }
+            Purpose::Singleton(_) => {}
             Purpose::Gateway(work) => {
                 self.gateway
                     .committed(shared, &self.driver_links, work, call, outcome);
