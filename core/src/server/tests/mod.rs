@@ -9,6 +9,7 @@ mod laws;
 mod leave;
 mod refounding;
 mod roster;
+mod office;
 mod singleton;
 mod splits;
 mod writing;

@@ -65,6 +65,8 @@ pub(super) struct World {
     pub(super) slow_reads: bool,
     holding: BTreeSet<Key>,
     held: VecDeque<(Ticket, Transaction)>,
+    /// Outcomes of held commits that were carried out already.
+    early: BTreeMap<TransactionId, CommitOutcome>,
     slow: VecDeque<Input>,
     queue: VecDeque<Input>,
     beats: u64,
@@ -158,6 +160,7 @@ impl World {
             slow_reads: false,
             holding: BTreeSet::new(),
             held: VecDeque::new(),
+            early: BTreeMap::new(),
             slow: VecDeque::new(),
             queue: VecDeque::new(),
             beats: 0,
@@ -387,7 +390,9 @@ impl World {
     fn answer_commit(&mut self, ticket: Ticket, transaction: &Transaction, say: Say) {
         let stamp = self.stamp();
         let mut changed = BTreeSet::new();
+        let early = self.early.remove(&transaction.id);
         let outcome = match say {
+            Say::Commit if early.is_some() => early.unwrap(),
             Say::Commit | Say::Lost => {
                 let (outcome, keys) = self.store.commit(transaction, stamp);
                 changed = keys;
@@ -439,6 +444,15 @@ impl World {
     pub(super) fn answer_held(&mut self, say: Say) {
         let (ticket, transaction) = self.held.pop_front().unwrap();
         self.answer_commit(ticket, &transaction, say);
+        self.run();
+    }
+
+    /// The oldest held commit is carried out now; its answer goes on being held.
+    pub(super) fn carry_out_held(&mut self) {
+        let (_, transaction) = self.held.front().unwrap().clone();
+        let (outcome, changed) = self.store.commit(&transaction, self.stamp());
+        self.early.insert(transaction.id, outcome);
+        self.tell_changes(changed);
         self.run();
     }
 
