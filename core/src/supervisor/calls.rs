@@ -18,6 +18,11 @@ use std::time::Duration;
 
 impl Supervisor {
     pub(super) fn decide_calls(&mut self, shared: &mut Shared) {
+        let now = shared.now;
+        self.call_retries.retain(|_, at| *at > now);
+        if let Some(at) = self.call_retries.values().min().copied() {
+            self.wake(at);
+        }
         let open: Vec<_> = self
             .view
             .calls
@@ -28,6 +33,7 @@ impl Supervisor {
         for (id, call) in open {
             let name = call.value.operation.context_name().to_owned();
             let busy = self.busy_calls.contains_key(&id)
+                || self.call_retries.contains_key(&id)
                 || self.busy_calls.values().any(|other| *other == name);
             if !busy && let Some(transaction) = self.decide(shared, &call) {
                 self.busy_calls.insert(id.clone(), name);

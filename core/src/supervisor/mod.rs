@@ -72,6 +72,8 @@ pub(crate) struct Supervisor {
     view: View,
     locals: BTreeMap<ContextId, Local>,
     busy_calls: BTreeMap<CallId, String>,
+    /// Calls whose decision was not committed: not before then again.
+    call_retries: BTreeMap<CallId, Time>,
     /// Calls whose key is gone, so that settling them must not delete it.
     keyless: BTreeSet<CallId>,
     dirty: BTreeSet<Key>,
@@ -292,6 +294,11 @@ impl Supervisor {
             return;
         }
         let retry = shared.now.after(RETRY);
+        if let SupervisorWork::Call(_, id) = work
+            && !done
+        {
+            self.call_retries.insert(id.clone(), retry);
+        }
         if let Some(id) = busy {
             let local = self.local(&id);
             local.busy = false;

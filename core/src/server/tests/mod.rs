@@ -3,6 +3,7 @@
 
 mod calls;
 mod effects;
+mod estate;
 mod formation;
 mod jobs;
 mod laws;
