@@ -211,7 +211,9 @@ impl Supervisor {
         let heard = drivers.get(&owner.driver);
         let linked = heard.is_some_and(|contact| contact.linked);
         // E8: from the last beat, from when `life` was seen to change, or from the take-over.
-        let known = local.life.map_or(local.since, |(_, at)| at.max(local.since));
+        let known = local
+            .life
+            .map_or(local.since, |(_, at)| at.max(local.since));
         let last = heard.map_or(known, |contact| contact.heard.max(known));
         if !linked {
             let lost = last.after(shared.times().driver_lost_after);

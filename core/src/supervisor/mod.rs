@@ -19,8 +19,7 @@ use crate::records::job::JobError;
 use crate::records::key::{Key, Layout};
 use crate::records::singleton::Epoch;
 use crate::records::transaction::{
-    Change, CommitOutcome, Operation, Query, ReadOutcome, Snapshot, Transaction, Version,
-    written,
+    Change, CommitOutcome, Operation, Query, ReadOutcome, Snapshot, Transaction, Version, written,
 };
 use crate::server::shared::{PendingCall, Purpose, Shared};
 use crate::server::work::SupervisorWork;

@@ -21,7 +21,10 @@ fn owner_writes(world: &World) -> Vec<Vec<String>> {
 }
 
 fn verifications(world: &World) -> usize {
-    let wanted = Effect::Verify { context: context_id(1), owner: Some(owner()) };
+    let wanted = Effect::Verify {
+        context: context_id(1),
+        owner: Some(owner()),
+    };
     world.effects.iter().filter(|one| **one == wanted).count()
 }
 
@@ -108,7 +111,10 @@ fn e2_a_launch_that_nobody_took_in_time_ends_its_context() {
     world.pass(ms(200));
     assert_eq!(world.ended(1).unwrap().state, ContextState::Error);
     let text = "Context failed to connect back within initialization time";
-    let outcome = CallOutcome::ContextFailed { context: context_id(1), error: error(text) };
+    let outcome = CallOutcome::ContextFailed {
+        context: context_id(1),
+        error: error(text),
+    };
     assert_eq!(world.settled(1), Some(outcome));
     assert_eq!(world.keys_with("owner/"), [""; 0]);
 }
@@ -181,7 +187,9 @@ fn e5_a_driver_that_does_not_stop_is_killed_by_intent_and_process() {
     world.pass(ms(14_900));
     let kills = |world: &World| {
         let all = world.effects.iter();
-        all.filter(|one| matches!(one, Effect::Kill { .. })).cloned().collect::<Vec<_>>()
+        all.filter(|one| matches!(one, Effect::Kill { .. }))
+            .cloned()
+            .collect::<Vec<_>>()
     };
     assert_eq!(kills(&world), []);
     world.pass(ms(200));
@@ -201,9 +209,17 @@ fn e5_a_stop_that_takes_long_is_answered_and_goes_on() {
     let mut world = World::with_context();
     world.asks(2, deletion("etl"));
     world.pass(ms(13_100));
-    let outcome = CallOutcome::StopInProgress { context: context_id(1) };
+    let outcome = CallOutcome::StopInProgress {
+        context: context_id(1),
+    };
     assert_eq!(world.answer_to(2), Some(&Answer::Call(outcome)));
-    world.driver_says(1, DriverPhase::Ended { orderly: true, error: None });
+    world.driver_says(
+        1,
+        DriverPhase::Ended {
+            orderly: true,
+            error: None,
+        },
+    );
     assert_eq!(world.ended(1).unwrap().state, ContextState::Finished);
 }
 
@@ -215,9 +231,18 @@ fn e1_an_engine_that_is_not_ready_in_time_is_told_to_stop() {
     world.driver_is_linked(1);
     world.pass(ms(60_100));
     assert_eq!(world.context(1).unwrap().state, ContextState::Stopping);
-    world.driver_says(1, DriverPhase::Ended { orderly: true, error: None });
+    world.driver_says(
+        1,
+        DriverPhase::Ended {
+            orderly: true,
+            error: None,
+        },
+    );
     assert_eq!(world.ended(1).unwrap().state, ContextState::Error);
-    assert!(matches!(world.settled(1), Some(CallOutcome::ContextFailed { .. })));
+    assert!(matches!(
+        world.settled(1),
+        Some(CallOutcome::ContextFailed { .. })
+    ));
 }
 
 /// E8: counted on the holder's own clock, from the last beat; guarded by that version of `life`.
@@ -231,7 +256,12 @@ fn e8_a_driver_that_nobody_hears_for_driver_lost_after_is_ended_under_its_life()
     assert!(is_running(&world, 1));
     world.forget();
     world.pass(ms(400));
-    let end = ops(&["check singleton@0", "check life/CTX@2", "put owner/CTX@1", "put context/CTX@1"]);
+    let end = ops(&[
+        "check singleton@0",
+        "check life/CTX@2",
+        "put owner/CTX@1",
+        "put context/CTX@1",
+    ]);
     assert_eq!(owner_writes(&world)[0], end);
     assert_eq!(world.ended(1).unwrap().state, ContextState::Killed);
 }
@@ -304,7 +334,10 @@ fn e8_a_server_with_the_store_confirms_that_it_hears_a_driver_and_names_the_rost
     let mut world = World::member(2, &[1, 2, 3], 1);
     world.driver_beats(1, 7);
     let servers = vec![s(1), s(2), s(3)];
-    let message = Message::DriverHeard { sequence: 7, servers };
+    let message = Message::DriverHeard {
+        sequence: 7,
+        servers,
+    };
     assert!(world.sent.contains(&(driver(), message)));
 }
 
@@ -340,7 +373,11 @@ fn e8_a_server_that_is_not_listed_confirms_nothing() {
 fn e9_drivers_are_shown_as_members_without_a_vote() {
     let mut world = World::with_context();
     let view = world.server.view(world.now);
-    let shown: Vec<_> = view.members.iter().filter(|one| one.role == Role::Driver).collect();
+    let shown: Vec<_> = view
+        .members
+        .iter()
+        .filter(|one| one.role == Role::Driver)
+        .collect();
     assert_eq!(shown.len(), 1);
     assert_eq!((&shown[0].identity, shown[0].age), (&driver(), None));
     assert_eq!((view.leader, view.holder), (Some(s(1)), Some(s(1))));

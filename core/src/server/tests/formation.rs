@@ -1,8 +1,8 @@
 //! Starting servers: contacts, founding, joining (protocol.md F1 to F3, F6 to F8; seed-join.md J).
 
 use super::world::{Say, World, config, ms, s, secs};
-use crate::join::seed_digest;
 use crate::input::{Command, Input, LinkEvent, NewCall, RequestId};
+use crate::join::seed_digest;
 use crate::output::{Answer, ClusterEvent, StopReason};
 use crate::records::call::CallOperation;
 use crate::records::cluster::Generation;
@@ -82,7 +82,11 @@ fn f1_a_member_that_answers_is_joined_through() {
 /// seed-join.md REQ-8, J18, J19: a Nack never stands for a member's answer.
 #[test]
 fn f1_a_nack_is_no_answer_of_a_member() {
-    for reason in [NackReason::Joining, NackReason::Leaving, NackReason::Uninitialised] {
+    for reason in [
+        NackReason::Joining,
+        NackReason::Leaving,
+        NackReason::Uninitialised,
+    ] {
         let mut world = World::newcomer(&s(3), &[1, 2], 1);
         link(&mut world, 1);
         nack(&mut world, 1, reason);
@@ -249,7 +253,10 @@ fn f3_a_founder_that_comes_second_joins_the_first() {
     super::world::cluster(&mut world.store, 1, &[2], &s(2));
     world.let_go(Say::Commit);
     assert_eq!(world.listed(), [s(2)]);
-    assert_eq!((&world.stops[..], world.server.view(world.now).ready), (&[][..], false));
+    assert_eq!(
+        (&world.stops[..], world.server.view(world.now).ready),
+        (&[][..], false)
+    );
     link(&mut world, 2);
     ack(&mut world, 2);
     world.pass(secs(1));
@@ -287,7 +294,12 @@ fn f6_without_store_nothing_is_founded_and_it_is_said_so() {
 fn f6_another_seed_list_is_noticed_at_the_first_contact() {
     let mut world = World::without_cluster(&s(1));
     for _ in 0..3 {
-        world.says(&s(2), Message::Contact { seeds: "other".into() });
+        world.says(
+            &s(2),
+            Message::Contact {
+                seeds: "other".into(),
+            },
+        );
     }
     let warned = world.events.iter().filter_map(|event| match event {
         ClusterEvent::Warning { text } => Some(text.clone()),
@@ -295,7 +307,10 @@ fn f6_another_seed_list_is_noticed_at_the_first_contact() {
     });
     let warned: Vec<_> = warned.collect();
     assert_eq!(warned.len(), 1);
-    assert!(warned[0].starts_with("10.0.0.1:2 has another seed list"), "{warned:?}");
+    assert!(
+        warned[0].starts_with("10.0.0.1:2 has another seed list"),
+        "{warned:?}"
+    );
 }
 
 #[test]
@@ -365,7 +380,13 @@ fn f2_who_is_listed_already_is_not_listed_again() {
     let mut world = World::member(1, &[1, 2], 1);
     let version = String::new();
     let generation = Generation(3);
-    world.says(&s(2), Message::Join { generation, version });
+    world.says(
+        &s(2),
+        Message::Join {
+            generation,
+            version,
+        },
+    );
     world.pass(secs(2));
     assert_eq!(world.written(&key::cluster()), [[""; 0]; 0]);
 }

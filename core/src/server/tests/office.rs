@@ -98,7 +98,10 @@ fn s7_a_vacant_office_is_claimed_by_whoever_has_the_store() {
     let mut world = World::member(2, &[1, 2, 3], 1);
     world.peer(&s(1)).vacant = true;
     world.beat(&s(1));
-    assert_eq!(claims(&world), [["put singleton@0", "check cluster@0", "put pulse"]]);
+    assert_eq!(
+        claims(&world),
+        [["put singleton@0", "check cluster@0", "put pulse"]]
+    );
     let taken = |event: &ClusterEvent| match event {
         ClusterEvent::OfficeTaken { by, .. } => Some(*by),
         _ => None,
@@ -173,7 +176,11 @@ fn s9_the_new_holder_reads_everything_after_its_claim_before_it_is_ready() {
     world.slow_reads = true;
     world.forget();
     dies(&mut world, 1);
-    let folders: Vec<_> = world.queries.iter().filter(|one| !one.folders.is_empty()).collect();
+    let folders: Vec<_> = world
+        .queries
+        .iter()
+        .filter(|one| !one.folders.is_empty())
+        .collect();
     assert_eq!(folders.len(), 1);
     let l = layout();
     for folder in [l.calls(), l.contexts(), l.owners(), l.lives()] {
@@ -251,7 +258,12 @@ fn w2_what_a_holder_that_slept_commits_is_refused_by_the_fence() {
     world.takes_office(&s(2));
     world.let_go(Say::Commit);
     let refused = crate::records::transaction::CommitOutcome::Refused { operation: 0 };
-    assert!(world.commits.iter().any(|(_, outcome)| *outcome == Some(refused.clone())));
+    assert!(
+        world
+            .commits
+            .iter()
+            .any(|(_, outcome)| *outcome == Some(refused.clone()))
+    );
     assert_eq!(world.office().holder, s(2));
 }
 
@@ -261,7 +273,9 @@ fn s2_a_read_from_before_the_own_claim_takes_nobody_back() {
     let mut world = World::member(2, &[1, 2, 3], 1);
     world.pass(ms(50));
     world.slow_reads = true;
-    world.tell(Input::StoreChanged(crate::records::transaction::Change::Record(key::cluster())));
+    world.tell(Input::StoreChanged(
+        crate::records::transaction::Change::Record(key::cluster()),
+    ));
     dies(&mut world, 1);
     assert_eq!(world.server.view(world.now).holder, Some(s(2)));
     world.release_reads();

@@ -28,9 +28,16 @@ fn f4_a_pulse_that_stands_still_for_ten_seconds_lets_the_first_seed_found_again(
     assert_eq!(record.secret.0, "secret");
     assert_eq!(record.roster.generation, Generation(4));
     assert_eq!(record.roster.listed, [reborn(1)]);
-    assert_eq!((world.office().epoch.0, world.office().holder), (6, reborn(1)));
+    assert_eq!(
+        (world.office().epoch.0, world.office().holder),
+        (6, reborn(1))
+    );
     let generation = Generation(4);
-    assert!(world.events.contains(&ClusterEvent::Refounded { generation }));
+    assert!(
+        world
+            .events
+            .contains(&ClusterEvent::Refounded { generation })
+    );
     assert!(world.server.view(world.now).ready);
 }
 
@@ -58,7 +65,11 @@ fn f4_a_pulse_that_moved_unseen_refuses_the_refounding() {
     world.let_go(Say::Commit);
     assert_eq!(world.listed(), [s(2), s(3)]);
     world.pass(secs(9));
-    assert_eq!(world.written(&key::cluster()).len(), 1, "its ten seconds begin anew");
+    assert_eq!(
+        world.written(&key::cluster()).len(),
+        1,
+        "its ten seconds begin anew"
+    );
 }
 
 #[test]
@@ -90,7 +101,11 @@ fn f4_looks_are_counted_by_the_own_clock_and_not_while_nothing_was_read() {
     world.pass(secs(60));
     world.store_away = false;
     world.pass(secs(10));
-    assert_eq!(world.commits, [], "the first look was less than ten seconds ago");
+    assert_eq!(
+        world.commits,
+        [],
+        "the first look was less than ten seconds ago"
+    );
     world.pass(secs(1));
     assert_eq!(world.written(&key::cluster()), [REFOUNDING]);
 }

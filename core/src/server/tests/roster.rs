@@ -13,7 +13,13 @@ use crate::wire::Message;
 fn asks_to_join(world: &mut World, joiner: &crate::identity::Identity, generation: u64) {
     let generation = Generation(generation);
     let version = "1".to_owned();
-    world.says(joiner, Message::Join { generation, version });
+    world.says(
+        joiner,
+        Message::Join {
+            generation,
+            version,
+        },
+    );
 }
 
 fn refusals(world: &World) -> Vec<u64> {
@@ -56,7 +62,11 @@ fn r2_the_next_oldest_lists_when_the_leader_is_not_heard() {
     asks_to_join(&mut world, &s(3), 3);
     world.meets(&s(3));
     world.pass(ms(200));
-    assert_eq!(world.listed(), [s(1), s(2), s(3)], "an unreachable member blocks nobody");
+    assert_eq!(
+        world.listed(),
+        [s(1), s(2), s(3)],
+        "an unreachable member blocks nobody"
+    );
 }
 
 /// †: without it, one bad link ends two servers in turn, for ever.
@@ -208,7 +218,11 @@ fn r1_a_generation_has_at_most_one_successor() {
     world.let_go(Say::Commit);
     assert_eq!(world.listed(), [s(1), s(2), s(4)]);
     world.pass(secs(3));
-    assert_eq!(world.listed(), [s(1), s(2), s(4)], "the Join was of generation 3");
+    assert_eq!(
+        world.listed(),
+        [s(1), s(2), s(4)],
+        "the Join was of generation 3"
+    );
 }
 
 #[test]
@@ -253,7 +267,10 @@ fn exiting(world: &World, n: u16) -> Message {
     membership.set_leaving(&s(n));
     membership.set_exiting(&s(n));
     let gossip = Box::new(membership.gossip().clone());
-    Message::Gossip { to: world.me.clone(), gossip }
+    Message::Gossip {
+        to: world.me.clone(),
+        gossip,
+    }
 }
 
 /// R2: a lower generation is never merged.
@@ -265,8 +282,16 @@ fn r2_gossip_of_a_lower_generation_is_answered_and_not_merged() {
     world.forget();
     world.says(&s(2), old);
     let view = world.server.view(world.now);
-    assert!(view.members.iter().all(|one| one.status == Status::Up), "{view:?}");
-    assert!(world.sent.iter().any(|(to, one)| *to == s(2) && matches!(one, Message::Gossip { .. })));
+    assert!(
+        view.members.iter().all(|one| one.status == Status::Up),
+        "{view:?}"
+    );
+    assert!(
+        world
+            .sent
+            .iter()
+            .any(|(to, one)| *to == s(2) && matches!(one, Message::Gossip { .. }))
+    );
 }
 
 /// R2: gossip of a higher generation makes one read; only the store says what it is.
@@ -322,14 +347,20 @@ fn call() -> NewCall {
 fn r6_who_a_later_roster_does_not_list_answers_its_calls_and_goes_down() {
     let mut world = World::member(2, &[1, 2], 1);
     let (request, call) = (RequestId(1), call());
-    world.tell(Input::Command(Command::Call { request, call: call.clone() }));
+    world.tell(Input::Command(Command::Call {
+        request,
+        call: call.clone(),
+    }));
     world.lists(&[s(1)]);
     assert!(matches!(world.answer_to(1), Some(Answer::NotReady { .. })));
     let generation = Generation(4);
     assert_eq!(world.stops, [StopReason::LeftOut { generation }]);
     let open: Option<crate::records::Versioned<crate::records::call::CallRecord>> =
         world.get(&layout().call(&call.id));
-    assert_eq!(open.unwrap().value.progress, crate::records::call::CallState::Open);
+    assert_eq!(
+        open.unwrap().value.progress,
+        crate::records::call::CallState::Open
+    );
 }
 
 /// R6: what others say ends nobody; the record, read in a round of the store, does.

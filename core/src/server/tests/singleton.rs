@@ -138,7 +138,11 @@ fn s4_proof_is_never_again_taken_against_a_victim_that_lives() {
     assert!(world.events.contains(&proof));
     world.beat(&s(1));
     world.pass(secs(1));
-    assert_eq!(claims(&world), [[""; 0]; 0], "it was not yet its turn, and 1 beats");
+    assert_eq!(
+        claims(&world),
+        [[""; 0]; 0],
+        "it was not yet its turn, and 1 beats"
+    );
     world.forget();
     broke(&mut world, &s(1));
     refused(&mut world, 1);
@@ -168,7 +172,11 @@ fn s2_a_claim_is_guarded_by_the_office_and_by_the_roster_that_lists_the_claimant
     world.let_go(Say::Commit);
     assert_eq!(world.office().holder, s(3));
     world.pass(ms(500));
-    assert_eq!(claims(&world).len(), 1, "the victim is not the holder any more");
+    assert_eq!(
+        claims(&world).len(),
+        1,
+        "the victim is not the holder any more"
+    );
 }
 
 #[test]
@@ -313,10 +321,13 @@ fn s5_each_server_challenges_at_most_once_a_second() {
             world.pulses();
         }
     }
-    let done = |outcome: &Option<CommitOutcome>| {
-        matches!(outcome, Some(CommitOutcome::Committed { .. }))
-    };
-    let made = world.commits.iter().filter(|(_, outcome)| done(outcome)).count();
+    let done =
+        |outcome: &Option<CommitOutcome>| matches!(outcome, Some(CommitOutcome::Committed { .. }));
+    let made = world
+        .commits
+        .iter()
+        .filter(|(_, outcome)| done(outcome))
+        .count();
     assert_eq!(made, 5, "challenges in 5 s");
     assert_eq!(world.office().holder, s(1));
 }
@@ -377,7 +388,10 @@ fn s5_the_holder_raises_pulse_once_for_every_challenge() {
     world.forget();
     for n in [2, 3, 2] {
         asks(&mut world, n, 5);
-        assert_eq!(world.written(&layout().pulse()), [["check singleton@0", "put pulse"]]);
+        assert_eq!(
+            world.written(&layout().pulse()),
+            [["check singleton@0", "put pulse"]]
+        );
         world.pass(ms(600));
         assert_eq!(world.written(&layout().pulse()).len(), 1);
         world.forget();

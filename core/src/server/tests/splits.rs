@@ -58,13 +58,20 @@ fn r5_a_change_that_leaves_anyone_out_is_guarded_by_the_office() {
     world.hold(key::cluster());
     split_off(&mut world, &[3]);
     world.pass(ms(DECIDES + 200));
-    assert_eq!(world.held(), [["put cluster@0", "check singleton@0"]], "the holder, 2, stays");
+    assert_eq!(
+        world.held(),
+        [["put cluster@0", "check singleton@0"]],
+        "the holder, 2, stays"
+    );
     // Just now the server that is about to be left out takes the office.
     world.takes_office(&s(3));
     world.let_go(Say::Commit);
     assert_eq!(world.listed(), [s(1), s(2), s(3)]);
     world.pass(secs(1));
-    assert_eq!((world.listed(), world.office().holder), (vec![s(1), s(2)], s(1)));
+    assert_eq!(
+        (world.listed(), world.office().holder),
+        (vec![s(1), s(2)], s(1))
+    );
 }
 
 /// †, sbr.md K3: announce, wait `witness-delay` after that commit, then replace.
@@ -75,8 +82,14 @@ fn r4_a_side_that_is_not_preferred_announces_and_waits_before_it_replaces() {
     world.pass(ms(DECIDES + 200));
     let announced = announcement(&world).unwrap();
     assert_eq!(announced.generation, Generation(3));
-    assert_eq!((announced.writer, announced.connected), (Some(s(1)), BTreeSet::from([s(1)])));
-    assert_eq!(world.written(&layout().split()), [["check cluster@0", "put split@0"]]);
+    assert_eq!(
+        (announced.writer, announced.connected),
+        (Some(s(1)), BTreeSet::from([s(1)]))
+    );
+    assert_eq!(
+        world.written(&layout().split()),
+        [["check cluster@0", "put split@0"]]
+    );
     assert_eq!(world.listed(), [s(1), s(2), s(3)]);
     world.pass(ms(1_700));
     assert_eq!(world.listed(), [s(1), s(2), s(3)]);
@@ -121,7 +134,11 @@ fn r4_an_announcement_that_was_refused_or_not_answered_is_made_again() {
         world.pass(ms(DECIDES + 200));
         world.let_go(say);
         world.pass(ms(2_000));
-        assert_eq!(world.listed(), [s(1), s(2), s(3)], "{say:?}: the delay begins anew");
+        assert_eq!(
+            world.listed(),
+            [s(1), s(2), s(3)],
+            "{say:?}: the delay begins anew"
+        );
         assert_eq!(world.written(&layout().split()).len(), 2, "{say:?}");
         world.pass(ms(700));
         assert_eq!(world.listed(), [s(1)], "{say:?}");
@@ -149,7 +166,11 @@ fn r4_having_been_connected_with_all_voids_an_announcement() {
         assert_eq!(world.listed(), [s(1), s(2), s(3)]);
         assert_eq!(world.written(&layout().split()).len(), 1);
         world.pass(ms(10_000));
-        assert_eq!(world.written(&layout().split()).len(), 2, "a later split is announced anew");
+        assert_eq!(
+            world.written(&layout().split()).len(),
+            2,
+            "a later split is announced anew"
+        );
         assert_eq!(world.listed(), [s(1)]);
     }
 }
@@ -219,7 +240,11 @@ fn r3_two_servers_are_connected_only_if_each_hears_the_other() {
     world.pass(ms(19_500));
     assert_eq!(world.listed(), [s(1), s(2), s(3)]);
     world.pass(ms(1_000));
-    assert_eq!(world.listed(), [s(1), s(2)], "3 is heard, but does not hear");
+    assert_eq!(
+        world.listed(),
+        [s(1), s(2)],
+        "3 is heard, but does not hear"
+    );
 }
 
 #[test]

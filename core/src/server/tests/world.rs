@@ -250,7 +250,11 @@ impl World {
         let (generation, epoch, holder) = match self.roster() {
             Some(roster) => {
                 let office = self.office();
-                (roster.generation, office.epoch, Some(office.holder.incarnation))
+                (
+                    roster.generation,
+                    office.epoch,
+                    Some(office.holder.incarnation),
+                )
             }
             None => (Generation(0), Epoch(0), None),
         };
@@ -274,7 +278,10 @@ impl World {
     pub(super) fn run(&mut self) {
         for _ in 0..10_000 {
             while let Some(output) = self.server.poll_output() {
-                assert!(self.stops.is_empty(), "an output after the last: {output:?}");
+                assert!(
+                    self.stops.is_empty(),
+                    "an output after the last: {output:?}"
+                );
                 self.carry_out(output);
             }
             let Some(input) = self.queue.pop_front() else {
@@ -302,7 +309,11 @@ impl World {
             let beat = self.next_beat();
             let due = self.server.poll_timeout();
             if let Some(due) = due {
-                assert!(due > self.now, "due at {due}, and it is {} already", self.now);
+                assert!(
+                    due > self.now,
+                    "due at {due}, and it is {} already",
+                    self.now
+                );
             }
             let next = due.map_or(beat, |due| due.min(beat));
             if next > end {
@@ -354,7 +365,11 @@ impl World {
                     self.commits.push((transaction.clone(), None));
                     self.held.push_back((ticket, transaction));
                 } else {
-                    let say = if self.store_away { Say::NotSent } else { Say::Commit };
+                    let say = if self.store_away {
+                        Say::NotSent
+                    } else {
+                        Say::Commit
+                    };
                     self.answer_commit(ticket, &transaction, say);
                 }
             }
@@ -409,7 +424,11 @@ impl World {
             },
         };
         let entry = (transaction.clone(), Some(outcome.clone()));
-        match self.commits.iter_mut().find(|(one, _)| one.id == transaction.id) {
+        match self
+            .commits
+            .iter_mut()
+            .find(|(one, _)| one.id == transaction.id)
+        {
             Some(known) => *known = entry,
             None => self.commits.push(entry),
         }
@@ -467,7 +486,10 @@ impl World {
         self.others += 1;
         let transaction = fill(Transaction::new(TransactionId(format!("o{}", self.others))));
         let (outcome, changed) = self.store.commit(&transaction, self.stamp());
-        assert!(matches!(outcome, CommitOutcome::Committed { .. }), "{outcome:?}");
+        assert!(
+            matches!(outcome, CommitOutcome::Committed { .. }),
+            "{outcome:?}"
+        );
         self.tell_changes(changed);
         self.run();
     }
@@ -494,7 +516,10 @@ impl World {
         office.holder = holder.clone();
         let pulse = crate::join::pulse(office.epoch);
         let keys = (layout().singleton(), layout().pulse());
-        self.other(|one| one.put_any(keys.0, encode(&office)).put_any(keys.1, encode(&pulse)));
+        self.other(|one| {
+            one.put_any(keys.0, encode(&office))
+                .put_any(keys.1, encode(&pulse))
+        });
     }
 
     /// The holder raises its pulse.
@@ -533,7 +558,10 @@ impl World {
     pub(super) fn answer_to(&self, request: u64) -> Option<&Answer> {
         let mut given = self.answers.iter().filter(|(to, _)| *to == request);
         let first = given.next().map(|(_, answer)| answer);
-        assert!(given.next().is_none(), "request {request} is answered twice");
+        assert!(
+            given.next().is_none(),
+            "request {request} is answered twice"
+        );
         first
     }
 
