@@ -256,7 +256,7 @@ impl RosterKeeper {
     ) {
         let (Some(layout), Some(split), Some(cluster)) = (
             shared.layout(),
-            shared.followed.split.as_ref().map(|split| split.version),
+            shared.followed.split.clone(),
             shared
                 .followed
                 .cluster
@@ -270,13 +270,13 @@ impl RosterKeeper {
             generation,
             writer: Some(shared.me.clone()),
             connected: connected.clone(),
-            rest: Default::default(),
+            rest: split.value.rest,
         };
         let transaction = shared
             .outbox
             .transaction()
             .check(key::cluster(), cluster)
-            .put(layout.split(), encode(&record), split);
+            .put(layout.split(), encode(&record), split.version);
         self.announcement = Some(Announcement {
             generation,
             committed: None,

@@ -344,6 +344,8 @@ impl Join {
             return;
         };
         let epoch = singleton.value.epoch.next();
+        let mut office = office(shared, epoch);
+        office.rest = singleton.value.rest;
         let mut next = cluster.clone();
         next.roster = Roster {
             generation: cluster.roster.generation.next(),
@@ -353,11 +355,7 @@ impl Join {
             .outbox
             .transaction()
             .put(key::cluster(), encode(&next), version)
-            .put(
-                layout.singleton(),
-                encode(&office(shared, epoch)),
-                singleton.version,
-            )
+            .put(layout.singleton(), encode(&office), singleton.version)
             .put(layout.pulse(), encode(&pulse(epoch)), pulse_version);
         self.committing = true;
         shared.commit(transaction, Purpose::Join(JoinWork::Refound));

@@ -275,11 +275,7 @@ impl Singleton {
             shared.layout(),
             shared.followed.singleton.clone(),
             shared.followed.pulse,
-            shared
-                .followed
-                .challenge
-                .as_ref()
-                .map(|challenge| challenge.version),
+            shared.followed.challenge.clone(),
         ) else {
             return;
         };
@@ -287,14 +283,14 @@ impl Singleton {
         let record = ChallengeRecord {
             epoch,
             challenger: Some(shared.me.clone()),
-            rest: Default::default(),
+            rest: challenge.value.rest,
         };
         let transaction = shared
             .outbox
             .transaction()
             .check(layout.singleton(), singleton.version)
             .check(layout.pulse(), pulse)
-            .put(layout.challenge(), encode(&record), challenge);
+            .put(layout.challenge(), encode(&record), challenge.version);
         let member = singleton.value.holder;
         shared.outbox.event(ClusterEvent::Challenged { member });
         self.last_challenge = Some(shared.now);

@@ -96,7 +96,11 @@ impl Supervisor {
             .intent
             .as_ref()
             .map_or(whole.owner.value.intent, |i| i.number);
+        let life = whole.life.version;
         let local = self.local(id);
+        if local.life.is_none_or(|(seen, _)| seen != life) {
+            local.life = Some((life, now));
+        }
         if local.since_of != Some((number, driver)) {
             local.since_of = Some((number, driver));
             local.since = now;
@@ -143,10 +147,11 @@ impl Supervisor {
             }
             self.verify(shared, id, None, verify_at);
             self.wake(late);
-        } else if alive.contains(launcher) {
-            self.wake(late);
+        } else if alive.contains(launcher) && shared.now < since.after(VERIFY_EVERY) {
+            self.wake(since.after(VERIFY_EVERY));
         } else {
             // E2: an intent that no driver took may be superseded; the late driver comes too late.
+            // Its server is gone, or lost the office before it launched.
             self.supersede(shared, id, whole);
         }
     }
@@ -205,7 +210,11 @@ impl Supervisor {
         }
         let heard = drivers.get(&owner.driver);
         let linked = heard.is_some_and(|contact| contact.linked);
-        let last = heard.map_or(local.since, |contact| contact.heard.max(local.since));
+        // E8: from the last beat, from when `life` was seen to change, or from the take-over.
+        let known = local
+            .life
+            .map_or(local.since, |(_, at)| at.max(local.since));
+        let last = heard.map_or(known, |contact| contact.heard.max(known));
         if !linked {
             let lost = last.after(shared.times().driver_lost_after);
             if shared.now >= lost {

@@ -20,7 +20,7 @@ use crate::records::job::JobError;
 use crate::records::key::{Key, Layout};
 use crate::records::singleton::Epoch;
 use crate::records::transaction::{
-    Change, CommitOutcome, Operation, Query, ReadOutcome, Snapshot, Transaction, written,
+    Change, CommitOutcome, Operation, Query, ReadOutcome, Snapshot, Transaction, Version, written,
 };
 use crate::server::shared::{PendingCall, Purpose, Shared};
 use crate::server::work::SupervisorWork;
@@ -29,7 +29,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use view::View;
 
-/// A driver that nobody hears is looked at so often.
+/// A driver that nobody hears is looked at so often; and a launch of another server that no driver
+/// took is superseded after so long.
 const VERIFY_EVERY: Duration = Duration::from_secs(5);
 const RETRY: Duration = Duration::from_millis(100);
 
@@ -46,6 +47,8 @@ struct Local {
     /// Since when the present intent or owner is known to this holder.
     since: Time,
     since_of: Option<(IntentNumber, Option<Incarnation>)>,
+    /// The version of `life` that was seen last, and since when (E8).
+    life: Option<(Version, Time)>,
     launched: Option<IntentNumber>,
     verify_at: Option<Time>,
     kill_at: Option<Time>,

@@ -90,7 +90,9 @@ fn c2_a_creation_is_settled_when_its_context_runs() {
         "create settled/HOUR/#",
     ]);
     assert_eq!(world.written(&layout().context(&context_id(1))), [settle]);
-    let outcome = CallOutcome::ContextCreated { context: context_id(1) };
+    let outcome = CallOutcome::ContextCreated {
+        context: context_id(1),
+    };
     assert_eq!(world.answer_to(1), Some(&Answer::Call(outcome.clone())));
     assert_eq!((world.call(1), world.settled(1)), (None, Some(outcome)));
 }
@@ -101,7 +103,11 @@ fn c2_a_refused_creation_is_guarded_by_the_name_and_the_context_that_refuse_it()
     let mut world = World::with_context();
     world.others_call(2, creation("etl"));
     let refusal = &world.written(&layout().call(&call_id(2)))[0];
-    let guards = ops(&["check singleton@0", "check context-name/etl@0", "check context/#@1"]);
+    let guards = ops(&[
+        "check singleton@0",
+        "check context-name/etl@0",
+        "check context/#@1",
+    ]);
     assert_eq!(refusal[..3], guards);
     assert_eq!(world.settled(2), Some(CallOutcome::ContextExists));
 }
@@ -128,14 +134,23 @@ fn w3_a_refusal_is_void_when_what_it_was_decided_from_changed() {
     world.others_call(2, creation("etl"));
     world.watched = false;
     let orderly = true;
-    world.driver_says(1, DriverPhase::Ended { orderly, error: None });
+    world.driver_says(
+        1,
+        DriverPhase::Ended {
+            orderly,
+            error: None,
+        },
+    );
     world.watched = true;
     let life = layout().life(&context_id(1));
     world.tell(Input::StoreChanged(Change::Record(life)));
     assert_eq!(world.ended(1).unwrap().state, ContextState::Finished);
     world.let_go(Say::Commit);
     world.pass(ms(500));
-    assert!(matches!(world.call(2), Some(CallState::Accepted { .. })), "decided again");
+    assert!(
+        matches!(world.call(2), Some(CallState::Accepted { .. })),
+        "decided again"
+    );
 }
 
 /// W3 †, the other way round: a name that was absent is there now.
@@ -152,7 +167,10 @@ fn w3_a_refused_deletion_is_void_when_the_name_appeared() {
     let key = layout().context_name("etl");
     world.other(|one| one.create(key, crate::records::encode(&name)));
     world.let_go(Say::Commit);
-    assert_eq!((world.call(1), world.settled(1)), (Some(CallState::Open), None));
+    assert_eq!(
+        (world.call(1), world.settled(1)),
+        (Some(CallState::Open), None)
+    );
 }
 
 #[test]
@@ -183,7 +201,9 @@ fn c2_a_new_holder_resumes_accepted_calls() {
     world.driver_is_ready(1);
     assert_eq!(world.answer_to(1), None);
     world.takes_office(&s(2));
-    let outcome = CallOutcome::ContextCreated { context: context_id(1) };
+    let outcome = CallOutcome::ContextCreated {
+        context: context_id(1),
+    };
     assert_eq!(world.answer_to(1), Some(&Answer::Call(outcome)));
 }
 
@@ -193,10 +213,22 @@ fn c3_a_name_is_held_while_its_context_is_not_final() {
     let mut world = World::with_context();
     assert_eq!(world.keys_with("context-name/"), ["c/one/context-name/etl"]);
     world.asks(2, deletion("etl"));
-    assert_eq!(world.keys_with("context-name/").len(), 1, "it stops, and holds its name");
-    world.driver_says(1, DriverPhase::Ended { orderly: true, error: None });
+    assert_eq!(
+        world.keys_with("context-name/").len(),
+        1,
+        "it stops, and holds its name"
+    );
+    world.driver_says(
+        1,
+        DriverPhase::Ended {
+            orderly: true,
+            error: None,
+        },
+    );
     assert_eq!(world.keys_with("context-name/"), [""; 0]);
-    let outcome = CallOutcome::ContextStopped { context: context_id(1) };
+    let outcome = CallOutcome::ContextStopped {
+        context: context_id(1),
+    };
     assert_eq!(world.answer_to(2), Some(&Answer::Call(outcome)));
     world.asks(3, creation("etl"));
     assert_eq!(world.keys_with("context-name/").len(), 1);
@@ -207,7 +239,9 @@ fn c2_a_second_deletion_answers_that_the_stop_is_under_way() {
     let mut world = World::with_context();
     world.asks(2, deletion("etl"));
     world.asks(3, deletion("etl"));
-    let outcome = CallOutcome::StopInProgress { context: context_id(1) };
+    let outcome = CallOutcome::StopInProgress {
+        context: context_id(1),
+    };
     assert_eq!(world.answer_to(3), Some(&Answer::Call(outcome)));
 }
 
@@ -222,7 +256,10 @@ fn c4_an_open_call_past_its_deadline_is_expired_under_its_version() {
     world.pass(ms(20));
     let expire = settles(&["delete call/#@0", "create settled/HOUR/#"]);
     assert_eq!(world.written(&layout().call(&call_id(1))), [expire]);
-    assert_eq!(world.answer_to(1), Some(&Answer::Call(CallOutcome::Expired)));
+    assert_eq!(
+        world.answer_to(1),
+        Some(&Answer::Call(CallOutcome::Expired))
+    );
 }
 
 /// C4 †: the holder accepted it in the last moment.
@@ -237,7 +274,10 @@ fn c4_a_call_that_is_accepted_in_the_last_moment_does_not_expire() {
     accepts(&mut world);
     world.let_go(Say::Commit);
     let context = context_id(1);
-    assert_eq!(world.answer_to(1), Some(&Answer::CallInProgress { context }));
+    assert_eq!(
+        world.answer_to(1),
+        Some(&Answer::CallInProgress { context })
+    );
     assert!(matches!(world.call(1), Some(CallState::Accepted { .. })));
 }
 
@@ -245,7 +285,10 @@ fn accepts(world: &mut World) {
     let key = layout().call(&call_id(1));
     let mut record: crate::records::call::CallRecord = world.get(&key).unwrap().value;
     let until = world.stamp();
-    record.progress = CallState::Accepted { context: context_id(1), until };
+    record.progress = CallState::Accepted {
+        context: context_id(1),
+        until,
+    };
     world.puts(key, &record);
 }
 
@@ -258,7 +301,10 @@ fn c4_an_accepted_call_past_its_deadline_is_in_progress_and_stays() {
     world.forget();
     world.pass(secs(31));
     let context = context_id(1);
-    assert_eq!(world.answer_to(1), Some(&Answer::CallInProgress { context }));
+    assert_eq!(
+        world.answer_to(1),
+        Some(&Answer::CallInProgress { context })
+    );
     assert!(matches!(world.call(1), Some(CallState::Accepted { .. })));
     assert_eq!(world.written(&layout().call(&call_id(1))), [[""; 0]; 0]);
 }
@@ -275,7 +321,10 @@ fn c4_without_the_store_the_outcome_is_unknown() {
     never.store_away = true;
     never.asks(1, creation("etl"));
     never.pass(secs(32));
-    assert_eq!((never.answer_to(1), never.call(1)), (Some(&Answer::Unknown), None));
+    assert_eq!(
+        (never.answer_to(1), never.call(1)),
+        (Some(&Answer::Unknown), None)
+    );
 }
 
 /// W4: an expiry whose answer was lost is not claimed to have happened.
@@ -302,7 +351,11 @@ fn c5_a_key_is_created_with_its_call_and_kept_by_success() {
     world.driver_is_ready(1);
     assert!(key_of(&world).is_some());
     world.asks_with(2, creation("etl"), key("ab1", "body"), secs(30));
-    assert_eq!(world.answer_to(2), world.answer_to(1), "the same call, asked again");
+    assert_eq!(
+        world.answer_to(2),
+        world.answer_to(1),
+        "the same call, asked again"
+    );
     assert_eq!((world.call(2), world.settled(2)), (None, None));
 }
 
@@ -319,7 +372,10 @@ fn c5_another_body_under_the_same_key_is_refused() {
 fn c5_a_refusal_and_an_expiry_delete_the_key_in_the_settling_transaction() {
     let mut world = World::holder();
     world.asks_with(1, deletion("etl"), key("ab1", "body"), secs(30));
-    assert_eq!(world.answer_to(1), Some(&Answer::Call(CallOutcome::ContextNotFound)));
+    assert_eq!(
+        world.answer_to(1),
+        Some(&Answer::Call(CallOutcome::ContextNotFound))
+    );
     assert_eq!(key_of(&world), None);
     let mut world = gateway();
     world.asks_with(1, deletion("etl"), key("ab1", "body"), secs(30));
@@ -356,7 +412,10 @@ fn c6_a_gateway_that_is_full_refuses_at_once_and_writes_nothing() {
     let request = RequestId(1);
     world.tell(Input::Command(Command::Forget { request }));
     world.asks(4, creation("d"));
-    assert_eq!((world.answer_to(4), world.call(4)), (None, Some(CallState::Open)));
+    assert_eq!(
+        (world.answer_to(4), world.call(4)),
+        (None, Some(CallState::Open))
+    );
 }
 
 /// C1: `call/` is bounded; what comes beyond the bound is settled at once.
@@ -369,7 +428,10 @@ fn c1_calls_beyond_the_bound_of_the_cluster_are_refused() {
         world.asks(n, creation(&format!("etl-{n}")));
     }
     let limit = "2 open calls".to_owned();
-    assert_eq!(world.answer_to(3), Some(&Answer::Call(CallOutcome::TooMany { limit })));
+    assert_eq!(
+        world.answer_to(3),
+        Some(&Answer::Call(CallOutcome::TooMany { limit }))
+    );
     assert_eq!((world.answer_to(1), world.answer_to(2)), (None, None));
 }
 
@@ -380,5 +442,8 @@ fn c2_a_limit_of_the_cluster_refuses_a_creation() {
     let mut world = World::member_with(1, &[1], 1, config).runs_context();
     world.asks(2, creation("other"));
     let limit = "1 live contexts".to_owned();
-    assert_eq!(world.answer_to(2), Some(&Answer::Call(CallOutcome::TooMany { limit })));
+    assert_eq!(
+        world.answer_to(2),
+        Some(&Answer::Call(CallOutcome::TooMany { limit }))
+    );
 }

@@ -157,7 +157,13 @@ impl World {
 
     pub(super) fn driver_is_ready(&mut self, n: u64) {
         let application_id = Some("app-1".to_owned());
-        self.driver_says(n, DriverPhase::Ready { application_id, url: None });
+        self.driver_says(
+            n,
+            DriverPhase::Ready {
+                application_id,
+                url: None,
+            },
+        );
     }
 
     pub(super) fn driver_is_linked(&mut self, n: u64) {
@@ -202,19 +208,23 @@ impl World {
         self.driver_takes(1);
         self.driver_is_linked(1);
         self.driver_is_ready(1);
-        let outcome = CallOutcome::ContextCreated { context: context_id(1) };
+        let outcome = CallOutcome::ContextCreated {
+            context: context_id(1),
+        };
         assert_eq!(self.answer_to(1), Some(&Answer::Call(outcome)));
         self.forget();
         self
     }
 
     pub(super) fn context(&self, n: u64) -> Option<ContextRecord> {
-        self.get(&layout().context(&context_id(n))).map(|one| one.value)
+        self.get(&layout().context(&context_id(n)))
+            .map(|one| one.value)
     }
 
     /// A context that is final.
     pub(super) fn ended(&self, n: u64) -> Option<ContextRecord> {
-        self.get(&layout().ended(&context_id(n))).map(|one| one.value)
+        self.get(&layout().ended(&context_id(n)))
+            .map(|one| one.value)
     }
 
     pub(super) fn owner(&self, n: u64) -> OwnerRecord {
@@ -245,7 +255,9 @@ impl World {
     /// A job of context 1, written by somebody.
     pub(super) fn puts_job(&mut self, n: u64, state: JobState) {
         let record = job(n, state);
-        let place = JobContextRecord { context: context_id(1) };
+        let place = JobContextRecord {
+            context: context_id(1),
+        };
         let keys = (job_key(n), layout().job_context(&job_id(n)));
         self.other(|one| {
             one.create(keys.0, crate::records::encode(&record))
@@ -285,7 +297,9 @@ impl World {
     /// Every record under the cluster's folder whose key holds this text.
     pub(super) fn keys_with(&self, part: &str) -> Vec<String> {
         let all = self.store.records().map(|(key, _)| key.as_str());
-        all.filter(|key| key.contains(part)).map(str::to_owned).collect()
+        all.filter(|key| key.contains(part))
+            .map(str::to_owned)
+            .collect()
     }
 }
 
@@ -323,7 +337,9 @@ pub(super) fn gateway() -> World {
 }
 
 pub(super) fn is_running(world: &World, n: u64) -> bool {
-    world.context(n).is_some_and(|one| one.state == ContextState::Running)
+    world
+        .context(n)
+        .is_some_and(|one| one.state == ContextState::Running)
 }
 
 pub(super) fn holder_of(world: &World) -> Identity {

@@ -1,9 +1,7 @@
 //! Jobs as servers see them: submission, hints, refusals, kills, and the end of an attempt
 //! (protocol.md J1 to J3, J5; C5).
 
-use super::estate::{
-    context_id, deletion, driver, gateway, job, job_id, job_key, key, new_job,
-};
+use super::estate::{context_id, deletion, driver, gateway, job, job_id, job_key, key, new_job};
 use super::world::{Say, World, layout, ms, secs};
 use crate::input::{Command, Input, RequestId};
 use crate::output::Answer;
@@ -16,7 +14,11 @@ const CONTEXT: &str = "018e2b1c-5f00-7000-8000-000000000001";
 
 fn ops(list: &[&str]) -> Vec<String> {
     let hour = format!("{:08}", crate::identity::hour_of(JOB).unwrap());
-    let text = |one: &&str| one.replace("JOB", JOB).replace("CTX", CONTEXT).replace("HOUR", &hour);
+    let text = |one: &&str| {
+        one.replace("JOB", JOB)
+            .replace("CTX", CONTEXT)
+            .replace("HOUR", &hour)
+    };
     list.iter().map(text).collect()
 }
 
@@ -77,7 +79,10 @@ fn gateway_with_context() -> World {
 fn j1_a_written_job_is_hinted_to_its_driver() {
     let mut world = World::with_context();
     world.submits(1, false);
-    let message = Message::JobHint { context: context_id(1), job: job_id(1) };
+    let message = Message::JobHint {
+        context: context_id(1),
+        job: job_id(1),
+    };
     assert!(world.sent.contains(&(driver(), message)));
 }
 
@@ -111,7 +116,12 @@ fn j3_a_refused_job_leaves_nothing_behind() {
     world.submits_job(1, asked);
     assert_eq!(world.keys_with("/key/").len(), 1);
     let refusal = JobRefusal::NoSlots { max: 8 };
-    world.job_becomes(1, JobState::Refused { refusal: refusal.clone() });
+    world.job_becomes(
+        1,
+        JobState::Refused {
+            refusal: refusal.clone(),
+        },
+    );
     assert_eq!(world.answer_to(1), Some(&Answer::JobRefused(refusal)));
     assert_eq!(world.keys_with(JOB), [""; 0]);
     assert_eq!(world.keys_with("/key/"), [""; 0]);
@@ -123,7 +133,15 @@ fn j3_a_refused_job_is_answered_though_its_removal_failed() {
     world.submits(1, false);
     world.hold(job_key(1));
     let refusal = JobRefusal::ClassNotFound;
-    world.puts(job_key(1), &job(1, JobState::Refused { refusal: refusal.clone() }));
+    world.puts(
+        job_key(1),
+        &job(
+            1,
+            JobState::Refused {
+                refusal: refusal.clone(),
+            },
+        ),
+    );
     world.let_go(Say::Unknown);
     assert_eq!(world.answer_to(1), Some(&Answer::JobRefused(refusal)));
 }
@@ -226,7 +244,10 @@ fn j2_a_job_that_takes_longer_than_its_client_waits_goes_on() {
     world.submits(1, true);
     world.job_becomes(1, JobState::Running);
     world.pass(secs(21));
-    assert_eq!(world.answer_to(1), Some(&Answer::JobWaiting { job: job_id(1) }));
+    assert_eq!(
+        world.answer_to(1),
+        Some(&Answer::JobWaiting { job: job_id(1) })
+    );
     assert_eq!(world.live_job(1).unwrap().state, JobState::Running);
 }
 
@@ -237,7 +258,10 @@ fn j3_a_kill_is_recorded_hinted_and_answered_when_the_job_is_over() {
     world.forget();
     kill(&mut world, 5, 1);
     assert!(world.live_job(1).unwrap().kill);
-    let message = Message::JobHint { context: context_id(1), job: job_id(1) };
+    let message = Message::JobHint {
+        context: context_id(1),
+        job: job_id(1),
+    };
     assert!(world.sent.contains(&(driver(), message)));
     assert_eq!(world.answer_to(5), None);
     world.job_is_done(1, JobState::Killed);
@@ -271,14 +295,24 @@ fn j5_an_attempt_ends_by_clearing_its_owner_before_its_jobs_end() {
     ]);
     let cleared = world.owner(1);
     assert_eq!((cleared.owner, cleared.intent.0), (None, 2));
-    let touching: Vec<_> = world.commits.iter().map(|(one, _)| super::world::text(one)).collect();
+    let touching: Vec<_> = world
+        .commits
+        .iter()
+        .map(|(one, _)| super::world::text(one))
+        .collect();
     assert_eq!(touching[0], owner_clears);
     let ended = &touching[1];
     assert!(ended.contains(&ops(&["check owner/CTX@2"])[0]), "{ended:?}");
     let error = world.done_job(1).unwrap().error.unwrap();
-    assert_eq!(error.message, format!("Unexpected termination of context {CONTEXT}"));
+    assert_eq!(
+        error.message,
+        format!("Unexpected termination of context {CONTEXT}")
+    );
     let refusal = JobRefusal::ContextGone;
-    assert_eq!(world.live_job(2).unwrap().state, JobState::Refused { refusal });
+    assert_eq!(
+        world.live_job(2).unwrap().state,
+        JobState::Refused { refusal }
+    );
     assert_eq!(world.ended(1), None, "its jobs ended first");
     world.let_go(Say::Commit);
     assert_eq!(world.ended(1).unwrap().state, ContextState::Killed);
@@ -340,9 +374,17 @@ fn s9_an_ending_begun_by_another_holder_is_finished() {
         assert_eq!(world.ended(1), None, "{steps} steps: the fence holds it");
         world.takes_office(&super::world::s(1));
         world.pass(secs(1));
-        assert_eq!(world.ended(1).unwrap().state, ContextState::Killed, "{steps} steps");
+        assert_eq!(
+            world.ended(1).unwrap().state,
+            ContextState::Killed,
+            "{steps} steps"
+        );
         for n in 1..=6 {
-            assert_eq!(world.done_job(n).unwrap().state, JobState::Error, "{steps} steps");
+            assert_eq!(
+                world.done_job(n).unwrap().state,
+                JobState::Error,
+                "{steps} steps"
+            );
         }
         assert_eq!(world.keys_with("job-context/"), [""; 0]);
     }

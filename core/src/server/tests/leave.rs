@@ -1,1 +1,238 @@
-//! x
+//! Leaving in order (protocol.md S3, R1; singleton.md H5, H17, C2, C3).
+
+use super::estate::creation;
+use super::world::{Say, World, layout, ms, s, secs};
+use crate::identity::Identity;
+use crate::input::{Command, Input};
+use crate::membership::Status;
+use crate::output::{Answer, StopReason};
+use crate::records::call::CallState;
+use crate::records::cluster::Generation;
+use crate::records::key;
+use crate::wire::{Message, NackReason};
+
+fn leaves(world: &mut World) {
+    world.tell(Input::Command(Command::Leave));
+}
+
+fn ready(world: &World) -> bool {
+    world.server.view(world.now).ready
+}
+
+fn grants(world: &World) -> Vec<Vec<String>> {
+    world.written(&layout().singleton())
+}
+
+/// Readiness off at once; it serves on while it drains.
+#[test]
+fn s3_a_leaving_holder_is_not_ready_and_serves_on_while_it_drains() {
+    let mut world = World::member(1, &[1, 2, 3], 1);
+    leaves(&mut world);
+    assert!(!ready(&world));
+    world.pass(ms(1_900));
+    assert_eq!(grants(&world), [[""; 0]; 0]);
+    world.asks(1, creation("etl"));
+    assert!(matches!(world.call(1), Some(CallState::Accepted { .. })));
+}
+
+/// S2 †, S3: one transaction gives epoch + 1 to the next oldest listed server.
+#[test]
+fn s3_a_leaving_holder_grants_the_office_to_the_next_oldest_and_leaves() {
+    let mut world = World::member(1, &[1, 2, 3], 1);
+    world.pass(ms(50));
+    world.forget();
+    leaves(&mut world);
+    world.pass(ms(2_050));
+    let grant = ["put singleton@0", "check cluster@0", "put pulse"];
+    assert_eq!(grants(&world), [grant]);
+    assert_eq!((world.office().epoch.0, world.office().holder), (6, s(2)));
+    let change = ["put cluster@0", "check singleton@1"];
+    assert_eq!(world.written(&key::cluster()), [change]);
+    assert_eq!(
+        (world.listed(), &world.stops[..]),
+        (vec![s(2), s(3)], &[StopReason::Left][..])
+    );
+}
+
+/// S3: the next oldest that lives.
+#[test]
+fn s3_the_office_is_granted_to_nobody_who_is_not_heard() {
+    let mut world = World::member(1, &[1, 2, 3], 1);
+    world.silence(&s(2));
+    world.pass(secs(6));
+    leaves(&mut world);
+    world.pass(ms(2_050));
+    assert_eq!(world.office().holder, s(3));
+    assert_eq!(world.listed(), [s(2), s(3)]);
+}
+
+/// S2 †: the heir is listed in the roster that guards the grant.
+#[test]
+fn s3_a_grant_is_void_when_the_roster_moved_and_is_made_again() {
+    let mut world = World::member(1, &[1, 2, 3], 1);
+    world.hold(layout().singleton());
+    leaves(&mut world);
+    world.pass(ms(2_050));
+    world.watched = false;
+    world.lists(&[s(1), s(3)]);
+    world.let_go(Say::Commit);
+    assert_eq!(world.office().holder, s(1));
+    world.pass(secs(1));
+    assert_eq!((world.office().holder, world.listed()), (s(3), vec![s(3)]));
+    assert_eq!(world.stops, [StopReason::Left]);
+}
+
+#[test]
+fn s3_a_grant_whose_answer_was_lost_is_not_repeated() {
+    let mut world = World::member(1, &[1, 2, 3], 1);
+    world.hold(layout().singleton());
+    leaves(&mut world);
+    world.pass(ms(2_050));
+    world.let_go(Say::Lost);
+    world.pass(secs(1));
+    assert_eq!((grants(&world).len(), world.office().epoch.0), (1, 6));
+    assert_eq!(world.stops, [StopReason::Left]);
+}
+
+/// singleton.md H17: nobody is left to grant to; the empty roster is founded again at once (F5).
+#[test]
+fn s3_the_last_server_leaves_an_empty_roster() {
+    let mut world = World::holder();
+    leaves(&mut world);
+    world.pass(ms(250));
+    assert_eq!((world.listed(), world.office().holder), (vec![], s(1)));
+    assert_eq!(world.stops, [StopReason::Left]);
+}
+
+/// The last server has nobody to drain to, but answers what it holds.
+#[test]
+fn s3_the_last_server_drains_while_it_holds_requests() {
+    let mut world = World::holder();
+    world.asks(1, creation("etl"));
+    leaves(&mut world);
+    world.pass(ms(1_900));
+    assert_eq!(world.stops, []);
+    world.pass(ms(200));
+    assert!(matches!(world.answer_to(1), Some(Answer::NotReady { .. })));
+    assert_eq!(world.stops, [StopReason::Left]);
+}
+
+/// S3: bounded, whatever the store and the others do.
+#[test]
+fn s3_leaving_is_bounded_without_the_store_and_without_anybody() {
+    for n in [1, 2] {
+        let mut world = World::member(n, &[1, 2, 3], 1);
+        world.store_away = true;
+        for other in (1..=3).filter(|other| *other != n) {
+            world.silence(&s(other));
+        }
+        leaves(&mut world);
+        world.pass(ms(9_900));
+        assert_eq!(world.stops, []);
+        world.pass(ms(200));
+        assert_eq!(world.stops, [StopReason::Left]);
+    }
+}
+
+/// ADR 0004: whom the leader does not take off in time takes itself off; no convergence is waited
+/// for.
+#[test]
+fn r1_a_leaving_server_takes_itself_off_without_waiting_for_anybody() {
+    let mut world = World::member(2, &[1, 2, 3], 1);
+    world.silence(&s(3));
+    world.pass(secs(6));
+    leaves(&mut world);
+    world.pass(ms(2_050));
+    assert_eq!(
+        (world.listed(), world.office().holder),
+        (vec![s(1), s(3)], s(1))
+    );
+    assert_eq!(world.stops, [StopReason::Left]);
+}
+
+#[test]
+fn s3_a_starting_server_leaves_at_once() {
+    let mut world = World::newcomer(&s(3), &[1, 2], 1);
+    leaves(&mut world);
+    assert_eq!(
+        (world.stops.clone(), world.commits.len()),
+        (vec![StopReason::Left], 0)
+    );
+    let mut world = World::without_cluster(&s(1));
+    leaves(&mut world);
+    world.pass(secs(30));
+    assert_eq!(
+        (world.stops, world.commits.len()),
+        (vec![StopReason::Left], 0)
+    );
+}
+
+/// singleton.md H5: who leaves takes no office, whatever it sees.
+#[test]
+fn s3_a_leaving_server_claims_nothing() {
+    let mut world = World::member(2, &[1, 2, 3], 1);
+    leaves(&mut world);
+    world.silence(&s(1));
+    world.tell(Input::Link(crate::input::LinkEvent::Up {
+        peer: super::world::reborn(1),
+    }));
+    world.pass(ms(1_900));
+    assert_eq!(world.commits, []);
+}
+
+/// seed-join.md J19: who leaves is no member to join through, and lists nobody.
+#[test]
+fn s3_a_leaving_server_takes_no_joiners() {
+    let mut world = World::member(1, &[1, 2], 1);
+    leaves(&mut world);
+    world.says(
+        &s(3),
+        Message::Contact {
+            seeds: String::new(),
+        },
+    );
+    let nack = |one: &(Identity, Message)| {
+        let reason = NackReason::Leaving;
+        one.0 == s(3) && matches!(&one.1, Message::ContactNack { reason: r, .. } if *r == reason)
+    };
+    assert!(world.sent.iter().any(nack));
+    let (generation, version) = (Generation(3), String::new());
+    world.says(
+        &s(3),
+        Message::Join {
+            generation,
+            version,
+        },
+    );
+    world.meets(&s(3));
+    world.pass(ms(1_500));
+    assert_eq!(world.written(&key::cluster()), [[""; 0]; 0]);
+}
+
+/// The others see it leave.
+#[test]
+fn s3_a_leaving_server_says_so() {
+    let mut world = World::member(2, &[1, 2], 1);
+    leaves(&mut world);
+    world.pass(ms(100));
+    let leaving = world.sent.iter().filter_map(|(to, message)| match message {
+        Message::Gossip { gossip, .. } => Some((to, gossip.members[&s(2)].status)),
+        _ => None,
+    });
+    assert!(
+        leaving
+            .into_iter()
+            .any(|one| one == (&s(1), Status::Leaving))
+    );
+}
+
+#[test]
+fn s3_leaving_twice_is_leaving_once() {
+    let mut world = World::member(1, &[1, 2], 1);
+    leaves(&mut world);
+    world.pass(secs(1));
+    leaves(&mut world);
+    world.pass(ms(1_050));
+    assert_eq!(world.stops, [StopReason::Left]);
+    assert_eq!(world.office().epoch.0, 6);
+}
