@@ -1,5 +1,7 @@
 //! A server, a store model, and peers that beat; time passes only when the test says so.
 
+mod store;
+
 use crate::config::Config;
 use crate::identity::{Address, ClusterId, Identity, Incarnation};
 use crate::input::{Input, LinkEvent, Ticket};
@@ -346,7 +348,7 @@ impl World {
         for peer in beating.map(|(id, _)| id.clone()).collect::<Vec<_>>() {
             self.beat(&peer);
         }
-        if self.holder_pulses && self.now.as_millis() % 2_000 == 0 && self.roster().is_some() {
+        if self.holder_pulses && self.now.as_millis().is_multiple_of(2_000) && self.roster().is_some() {
             let holder = self.office().holder;
             if self.peers.get(&holder).is_some_and(|holder| holder.beats) {
                 self.pulses();
@@ -361,7 +363,7 @@ impl World {
                 transaction,
             } => {
                 let holds = |one: &Operation| self.holding.contains(one.key());
-                if writes(&transaction).into_iter().any(|one| holds(one)) {
+                if writes(&transaction).into_iter().any(holds) {
                     self.commits.push((transaction.clone(), None));
                     self.held.push_back((ticket, transaction));
                 } else {
@@ -441,118 +443,6 @@ impl World {
             let changes = changed.into_iter().map(Change::Record);
             self.queue.extend(changes.map(Input::StoreChanged));
         }
-    }
-
-    /// From now on commits that write this record wait for [`World::let_go`].
-    pub(super) fn hold(&mut self, key: Key) {
-        self.holding.insert(key);
-    }
-
-    /// The commits that wait, as text.
-    pub(super) fn held(&self) -> Vec<Vec<String>> {
-        self.held.iter().map(|(_, one)| text(one)).collect()
-    }
-
-    /// The oldest held commit is answered, and no further one is held.
-    pub(super) fn let_go(&mut self, say: Say) {
-        self.holding.clear();
-        self.answer_held(say);
-    }
-
-    /// The oldest held commit is answered; others go on being held.
-    pub(super) fn answer_held(&mut self, say: Say) {
-        let (ticket, transaction) = self.held.pop_front().unwrap();
-        self.answer_commit(ticket, &transaction, say);
-        self.run();
-    }
-
-    /// The oldest held commit is carried out now; its answer goes on being held.
-    pub(super) fn carry_out_held(&mut self) {
-        let (_, transaction) = self.held.front().unwrap().clone();
-        let (outcome, changed) = self.store.commit(&transaction, self.stamp());
-        self.early.insert(transaction.id, outcome);
-        self.tell_changes(changed);
-        self.run();
-    }
-
-    pub(super) fn release_reads(&mut self) {
-        self.slow_reads = false;
-        self.queue.append(&mut self.slow);
-        self.run();
-    }
-
-    /// Somebody else commits.
-    pub(super) fn other(&mut self, fill: impl FnOnce(Transaction) -> Transaction) {
-        self.others += 1;
-        let transaction = fill(Transaction::new(TransactionId(format!("o{}", self.others))));
-        let (outcome, changed) = self.store.commit(&transaction, self.stamp());
-        assert!(
-            matches!(outcome, CommitOutcome::Committed { .. }),
-            "{outcome:?}"
-        );
-        self.tell_changes(changed);
-        self.run();
-    }
-
-    /// Somebody else replaces a record.
-    pub(super) fn puts<T: Serialize>(&mut self, key: Key, record: &T) {
-        self.other(|one| one.put_any(key, encode(record)));
-    }
-
-    /// Somebody else makes this the roster, of the next generation.
-    pub(super) fn lists(&mut self, listed: &[Identity]) {
-        let mut record: ClusterRecord = self.get(&key::cluster()).unwrap().value;
-        record.roster = Roster {
-            generation: record.roster.generation.next(),
-            listed: listed.to_vec(),
-        };
-        self.puts(key::cluster(), &record);
-    }
-
-    /// Somebody takes the office.
-    pub(super) fn takes_office(&mut self, holder: &Identity) {
-        let mut office = self.office();
-        office.epoch = office.epoch.next();
-        office.holder = holder.clone();
-        let pulse = crate::join::pulse(office.epoch);
-        let keys = (layout().singleton(), layout().pulse());
-        self.other(|one| {
-            one.put_any(keys.0, encode(&office))
-                .put_any(keys.1, encode(&pulse))
-        });
-    }
-
-    /// The holder raises its pulse.
-    pub(super) fn pulses(&mut self) {
-        let mut pulse: PulseRecord = self.get(&layout().pulse()).unwrap().value;
-        pulse.count += 1;
-        self.puts(layout().pulse(), &pulse);
-    }
-
-    pub(super) fn get<T: DeserializeOwned>(&self, key: &Key) -> Option<Versioned<T>> {
-        let found = self.store.read(&Query::keys([key.clone()]), self.stamp());
-        let stored = found.records.get(key);
-        stored.map(|stored| decode(key, "a record", stored).unwrap())
-    }
-
-    pub(super) fn roster(&self) -> Option<Roster> {
-        let record = self.get::<ClusterRecord>(&key::cluster());
-        record.map(|record| record.value.roster)
-    }
-
-    pub(super) fn listed(&self) -> Vec<Identity> {
-        self.roster().unwrap().listed
-    }
-
-    pub(super) fn office(&self) -> SingletonRecord {
-        self.get(&layout().singleton()).unwrap().value
-    }
-
-    /// Every commit so far that writes this record, as text.
-    pub(super) fn written(&self, key: &Key) -> Vec<Vec<String>> {
-        let all = self.commits.iter().map(|(one, _)| one);
-        let touching = all.filter(|one| writes(one).iter().any(|op| op.key() == key));
-        touching.map(text).collect()
     }
 
     pub(super) fn answer_to(&self, request: u64) -> Option<&Answer> {
