@@ -86,6 +86,8 @@ impl Dialler {
         };
         match e.kind() {
             ErrorKind::NotFound | ErrorKind::ConnectionRefused => self.start(process).await,
+            // It died between taking the connection and being asked how that went.
+            ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => Dialled::Later(LOOK_AGAIN),
             // Its queue of connections is full: it is stopped, or very busy.
             ErrorKind::WouldBlock => self.wait_for(process, HUNG_AFTER),
             _ => self.later(format!("dialling its socket failed: {e}"), PAUSE.1),
@@ -109,6 +111,7 @@ impl Dialler {
     async fn greet(&mut self, stream: UnixStream, process: Option<ProcessMark>) -> Dialled {
         match timeout(HUNG_AFTER, hello(stream)).await {
             Err(_) => {
+                tracing::warn!("the embedded store did not greet for {HUNG_AFTER:?}");
                 if let Some(process) = process {
                     self.kill(&process, "it did not greet for 2 s");
                 }
@@ -199,6 +202,9 @@ impl Dialler {
     }
 
     fn later(&mut self, reason: String, pause: Duration) -> Dialled {
+        if pause >= PAUSE.1 {
+            tracing::warn!("the embedded store is dialled again in {pause:?}: {reason}");
+        }
         self.reason = reason;
         Dialled::Later(pause)
     }
