@@ -178,6 +178,7 @@ impl RosterKeeper {
             // Having been connected with all since it was sent voids an announcement (R4).
             self.announcement = None;
             self.since = None;
+            self.hurried = None;
         } else if unconnected != self.unconnected || self.since.is_none() {
             self.since = Some(shared.now);
         }

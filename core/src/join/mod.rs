@@ -10,7 +10,7 @@
 //! | the generation moved after my `Join` | come again as a fresh incarnation: F2 |
 
 use crate::identity::{Address, Identity};
-use crate::output::{ClusterEvent, Output, StopReason};
+use crate::output::ClusterEvent;
 use crate::records::cluster::{ClusterRecord, Generation, Roster};
 use crate::records::encode;
 use crate::records::key::{self, Layout};
@@ -127,11 +127,10 @@ impl Join {
         }
     }
 
-    /// A member told us that the generation moved on (F2).
-    pub(crate) fn refused(&self, shared: &mut Shared, current: Generation) {
-        if self.joining.is_some_and(|(named, _)| current > named) && shared.listed_in.is_none() {
-            shared.outbox.push(Output::Stop(StopReason::Reincarnate));
-        }
+    /// A member told us that the generation moved on (F2); `true` when we come again as a fresh
+    /// incarnation.
+    pub(crate) fn refused(&self, shared: &Shared, current: Generation) -> bool {
+        self.joining.is_some_and(|(named, _)| current > named) && shared.listed_in.is_none()
     }
 
     /// A link to a peer is there: ask it at once.
@@ -149,16 +148,17 @@ impl Join {
         self.uninitialised.remove(&peer.address);
     }
 
-    pub(crate) fn step(&mut self, shared: &mut Shared, links: &BTreeSet<Identity>) {
+    /// Goes on; `true` when we come again as a fresh incarnation (F2).
+    pub(crate) fn step(&mut self, shared: &mut Shared, links: &BTreeSet<Identity>) -> bool {
         if shared.listed_in.is_some() || shared.leaving {
-            return;
+            return false;
         }
         self.speak(shared, links);
         if !shared.followed.read {
-            return;
+            return false;
         }
         if self.committing || self.retry_at.is_some_and(|at| shared.now < at) {
-            return;
+            return false;
         }
         match shared.followed.cluster.clone() {
             None => self.found(shared),
@@ -166,14 +166,15 @@ impl Join {
                 let moved =
                     |(named, _): (Generation, Time)| cluster.value.roster.generation > named;
                 if self.joining.is_some_and(moved) {
-                    shared.outbox.push(Output::Stop(StopReason::Reincarnate));
+                    return true;
                 } else if self.may_refound(shared, &cluster.value.roster) {
                     self.refound(shared, &cluster.value, cluster.version);
                 } else if !self.answered.is_empty() {
-                    self.join(shared);
+                    return self.join(shared);
                 }
             }
         }
+        false
     }
 
     pub(crate) fn deadline(&self, shared: &Shared) -> Option<Time> {
@@ -237,23 +238,18 @@ impl Join {
         }
     }
 
-    /// F1: join through whoever answered; begin anew when not listed in time.
-    fn join(&mut self, shared: &mut Shared) {
+    /// F1: join through whoever answered; begin anew when not listed in time. A Join that was sent
+    /// may still be carried out, so its place is given up together with the incarnation: `true`.
+    fn join(&mut self, shared: &mut Shared) -> bool {
         let retry = shared.times().join_retry;
-        match self.joining {
-            Some((_, since)) if shared.now >= since.after(retry) => {
-                // A Join that was sent may still be carried out, so the place that it asks for is
-                // given up together with the incarnation.
-                shared.outbox.push(Output::Stop(StopReason::Reincarnate));
-            }
-            Some(_) => {}
-            None => {
-                self.joining = Some((shared.generation(), shared.now));
-                for member in self.answered.clone() {
-                    self.send_join(shared, &member);
-                }
-            }
+        if let Some((_, since)) = self.joining {
+            return shared.now >= since.after(retry);
         }
+        self.joining = Some((shared.generation(), shared.now));
+        for member in self.answered.clone() {
+            self.send_join(shared, &member);
+        }
+        false
     }
 
     fn send_join(&self, shared: &mut Shared, member: &Identity) {
@@ -405,7 +401,7 @@ fn nth(step: Duration, turn: usize) -> Duration {
 }
 
 /// A digest of a seed list in its order (FNV-1a), to notice lists that differ (F6).
-fn seed_digest(seeds: &[Address]) -> String {
+pub(crate) fn seed_digest(seeds: &[Address]) -> String {
     let text = seeds
         .iter()
         .map(ToString::to_string)

@@ -3,7 +3,7 @@
 use super::ServerProcess;
 use crate::identity::Identity;
 use crate::input::LinkEvent;
-use crate::output::ClusterEvent;
+use crate::output::{ClusterEvent, StopReason};
 use crate::records::cluster::Generation;
 use crate::wire::Message;
 
@@ -20,7 +20,11 @@ impl ServerProcess {
                 generation,
                 version,
             } => self.joins(from, generation, &version),
-            Message::JoinRefused { generation } => self.join.refused(shared, generation),
+            Message::JoinRefused { generation } => {
+                if self.join.refused(shared, generation) {
+                    self.stop(StopReason::Reincarnate);
+                }
+            }
             Message::Gossip { to, gossip } => {
                 let received = self.membership.receive(from, &to, *gossip);
                 if received.newer_roster {

@@ -11,6 +11,8 @@ mod messages;
 mod news;
 pub(crate) mod shared;
 mod spread;
+#[cfg(test)]
+mod tests;
 pub(crate) mod work;
 
 use crate::config::ValidConfig;
@@ -247,9 +249,11 @@ impl ServerProcess {
             Purpose::Follow => {}
             Purpose::Join(work) => self.join.committed(shared, *work, outcome),
             Purpose::Roster(work) => self.roster.committed(shared, *work, outcome),
-            Purpose::Singleton(work) => {
+            // With a new epoch everything began anew: an older call says nothing of it (S5).
+            Purpose::Singleton(work) if call.epoch == shared.epoch() => {
                 self.singleton.committed(shared, *work, call.sent, outcome);
             }
+            Purpose::Singleton(_) => {}
             Purpose::Gateway(work) => {
                 self.gateway
                     .committed(shared, &self.driver_links, work, call, outcome);
@@ -291,7 +295,10 @@ impl ServerProcess {
         }
         let shared = &mut self.shared;
         self.follow.step(shared);
-        self.join.step(shared, &self.links);
+        if self.join.step(shared, &self.links) {
+            self.stop(StopReason::Reincarnate);
+            return;
+        }
         self.observe();
         let shared = &mut self.shared;
         self.roster.step(shared, &self.membership, &self.detector);

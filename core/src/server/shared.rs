@@ -32,6 +32,8 @@ pub(crate) enum Purpose {
 pub(crate) struct PendingCall {
     pub(crate) purpose: Purpose,
     pub(crate) sent: Time,
+    /// The epoch in which it was sent.
+    pub(crate) epoch: Epoch,
     /// The transaction, kept to carry its effect over into what we know once it is committed.
     pub(crate) transaction: Option<Transaction>,
     /// The query, kept to tell which of its records are absent.
@@ -156,6 +158,7 @@ impl Shared {
         let call = PendingCall {
             purpose,
             sent: self.now,
+            epoch: self.epoch(),
             transaction: Some(transaction),
             query: None,
         };
@@ -168,6 +171,7 @@ impl Shared {
         let call = PendingCall {
             purpose,
             sent: self.now,
+            epoch: self.epoch(),
             transaction: None,
             query: Some(query),
         };

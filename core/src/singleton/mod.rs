@@ -42,6 +42,8 @@ struct Challenged {
 pub(crate) struct Singleton {
     /// Since when the holder that we know is the holder, or our count began anew.
     counting_since: Time,
+    /// The holder's last beat. The detector forgets it with a proof of death; the count goes on.
+    heard: Time,
     proof: Option<(Identity, Time)>,
     alive_after_proof: BTreeSet<Identity>,
     vacant_since: Option<Time>,
@@ -76,6 +78,7 @@ impl Singleton {
         if shared.holder() != Some(from) {
             return;
         }
+        self.heard = shared.now;
         if self
             .proof
             .as_ref()
@@ -121,7 +124,8 @@ impl Singleton {
             let next = self
                 .pulse_sent
                 .map_or(shared.now, |sent| sent.after(shared.times().pulse));
-            return (!self.pulsing).then_some(next);
+            let again = self.retry_at.filter(|_| self.asked(shared).is_some());
+            return (!self.pulsing).then_some(again.map_or(next, |again| next.min(again)));
         }
         if self.committing || shared.leaving || !shared.has_store() {
             return None;
@@ -130,8 +134,10 @@ impl Singleton {
         let reasons = [
             self.proof.as_ref().map(|(_, at)| at.after(wait)),
             self.vacant_since.map(|at| at.after(wait)),
-            Some(self.challenge_due(shared, detector, wait)),
-            self.challenged.as_ref().and_then(|one| one.claim_at),
+            self.challenged.as_ref().map_or_else(
+                || Some(self.challenge_due(shared, wait)),
+                |challenged| challenged.claim_at,
+            ),
         ];
         let due = reasons.into_iter().flatten().min();
         due.map(|due| self.retry_at.map_or(due, |at| due.max(at)))
@@ -151,6 +157,7 @@ impl Singleton {
                 if !done {
                     self.pulse_sent = Some(shared.now);
                     self.answered = None;
+                    self.retry_at = Some(shared.now.after(RETRY));
                 }
                 return;
             }
@@ -186,13 +193,19 @@ impl Singleton {
         true
     }
 
-    /// The holder's duties: raise `pulse` every 2 s, and once for every change of `challenge`.
-    fn keep(&mut self, shared: &mut Shared) {
+    /// The challenge of this epoch that the holder still owes a raise of `pulse`.
+    fn asked(&self, shared: &Shared) -> Option<Version> {
         let challenge = shared.followed.challenge.as_ref();
-        let asked = challenge
+        challenge
             .filter(|one| one.value.challenger.is_some() && one.value.epoch == shared.epoch())
             .map(|one| one.version)
-            .filter(|version| self.answered != Some(*version));
+            .filter(|version| self.answered != Some(*version))
+    }
+
+    /// The holder's duties: raise `pulse` every 2 s, and once for every change of `challenge`.
+    fn keep(&mut self, shared: &mut Shared) {
+        let asked = self.asked(shared);
+        let asked = asked.filter(|_| self.retry_at.is_none_or(|at| shared.now >= at));
         let due = self
             .pulse_sent
             .is_none_or(|sent| shared.now >= sent.after(shared.times().pulse));
@@ -236,19 +249,15 @@ impl Singleton {
                 // The guard on `pulse` tells whether the holder answered.
                 self.claim(shared, TakenBy::Challenge, Some(challenged.baseline));
             }
-        } else if shared.now >= self.challenge_due(shared, detector, wait) {
+        } else if shared.now >= self.challenge_due(shared, wait) {
             self.challenge(shared);
         }
     }
 
     /// When silence or a standing `pulse` is reason to challenge (S5, S6).
-    fn challenge_due(&self, shared: &Shared, detector: &Detector, wait: Duration) -> Time {
+    fn challenge_due(&self, shared: &Shared, wait: Duration) -> Time {
         let times = shared.times();
-        let holder = shared.holder();
-        let heard = holder
-            .and_then(|holder| detector.heard(holder))
-            .map(|(at, _)| at);
-        let silent = heard.map_or(self.counting_since, |at| at.max(self.counting_since));
+        let silent = self.heard.max(self.counting_since);
         let by_silence = is_owed_beats(shared).then(|| silent.after(times.claim_after));
         let still = shared.followed.pulse_moved.max(self.counting_since);
         let by_pulse = still.after(times.hung_after);

@@ -40,6 +40,13 @@ impl Supervisor {
     fn decide(&mut self, shared: &mut Shared, call: &Versioned<CallRecord>) -> Option<Transaction> {
         let layout = shared.layout()?;
         let transaction = shared.fenced()?;
+        let max = shared.limits().calls_max;
+        if self.view.calls.len() > max {
+            let outcome = CallOutcome::TooMany {
+                limit: format!("{max} open calls"),
+            };
+            return Some(self.settle_call(transaction, &layout, call, outcome));
+        }
         let known = self
             .view
             .named(call.value.operation.context_name())
@@ -50,7 +57,7 @@ impl Supervisor {
                 let transaction = transaction
                     .check(layout.context_name(name), Version(0))
                     .check(layout.context(&known.value.id), known.version);
-                Some(self.refuse(transaction, &layout, call, CallOutcome::ContextExists))
+                Some(self.settle_call(transaction, &layout, call, CallOutcome::ContextExists))
             }
             (CallOperation::CreateContext { .. }, None) => {
                 let max = shared.limits().contexts_max;
@@ -58,28 +65,18 @@ impl Supervisor {
                     let outcome = CallOutcome::TooMany {
                         limit: format!("{max} live contexts"),
                     };
-                    return Some(self.refuse(transaction, &layout, call, outcome));
+                    return Some(self.settle_call(transaction, &layout, call, outcome));
                 }
                 Some(create(shared, transaction, &layout, call))
             }
             (CallOperation::DeleteContext { name }, None) => {
                 let transaction = transaction.check_absent(layout.context_name(name));
-                Some(self.refuse(transaction, &layout, call, CallOutcome::ContextNotFound))
+                Some(self.settle_call(transaction, &layout, call, CallOutcome::ContextNotFound))
             }
             (CallOperation::DeleteContext { .. }, Some(known)) => {
                 self.stop(shared, transaction, &layout, call, &known)
             }
         }
-    }
-
-    fn refuse(
-        &self,
-        transaction: Transaction,
-        layout: &Layout,
-        call: &Versioned<CallRecord>,
-        outcome: CallOutcome,
-    ) -> Transaction {
-        self.settle_call(transaction, layout, call, outcome)
     }
 
     /// Adds the settling of a call to a transaction; a key that is gone is left alone.

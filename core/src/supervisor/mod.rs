@@ -92,6 +92,7 @@ impl Supervisor {
             epoch: shared.epoch(),
             ..Self::default()
         };
+        self.relist_at = shared.now.after(shared.times().pulse);
         self.read_all = true;
         self.refresh(shared);
     }
@@ -186,13 +187,16 @@ impl Supervisor {
         drivers: &BTreeMap<Incarnation, DriverContact>,
         alive: &BTreeSet<Identity>,
     ) {
-        if self.phase != Phase::Serving || self.epoch != shared.epoch() {
+        if self.phase == Phase::Idle || self.epoch != shared.epoch() {
             return;
         }
         if shared.now >= self.relist_at {
             self.relist_at = shared.now.after(shared.times().pulse);
             self.read_all = true;
             self.refresh(shared);
+        }
+        if self.phase == Phase::TakingOver {
+            return;
         }
         if !self.stirred && self.due.is_none_or(|due| shared.now < due) {
             return;
@@ -209,8 +213,10 @@ impl Supervisor {
     }
 
     pub(crate) fn deadline(&self) -> Option<Time> {
-        if self.phase != Phase::Serving {
-            return None;
+        match self.phase {
+            Phase::Idle => return None,
+            Phase::TakingOver => return Some(self.relist_at),
+            Phase::Serving => {}
         }
         Some(
             self.due
@@ -243,9 +249,6 @@ impl Supervisor {
                 // Nobody decides without the store; the next look is due soon.
                 self.read_all = true;
                 self.relist_at = shared.now.after(RETRY);
-                if self.phase == Phase::TakingOver {
-                    self.refresh(shared);
-                }
             }
             ReadOutcome::Snapshot(snapshot) => {
                 self.take_snapshot(shared, work, query, snapshot);

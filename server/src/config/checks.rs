@@ -295,6 +295,10 @@ pub(super) fn features(context: &mut Context<'_>) {
         let message = format!("{provider} is not built yet: without it anybody may call");
         context.refuse("access-control.provider", message);
     }
+    if values.maybe_text("doyen.token-file").is_some() {
+        let message = "tokens are not built yet: without them anybody may call; remove the key";
+        context.refuse("doyen.token-file", message);
+    }
     if values.text("doyen.arbitration") == "gossip" {
         let message = "arbitration by gossip is not built yet: set store";
         context.refuse("doyen.arbitration", message);

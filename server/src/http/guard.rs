@@ -27,7 +27,7 @@ pub(crate) fn refusal<B>(app: &App, request: &Request<B>) -> Option<Response> {
     if is_own(origin, host_of(headers, request.uri())) || is_listed(app, origin) {
         return None;
     }
-    let text = "Requests of this origin are not allowed; list it in doyen.allowed-origins.";
+    let text = "Requests of web pages of this origin are not allowed: send no Origin header.";
     Some(reply::text(StatusCode::FORBIDDEN, text))
 }
 

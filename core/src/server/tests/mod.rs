@@ -1,0 +1,16 @@
+//! The rules of protocol.md, one by one, against a single server: its store, its peers, its links
+//! and its clock are in the hand of the test. One file a letter of the protocol.
+
+mod calls;
+mod effects;
+mod formation;
+mod jobs;
+mod laws;
+mod leave;
+mod refounding;
+mod roster;
+mod office;
+mod singleton;
+mod splits;
+mod writing;
+mod world;
