@@ -46,8 +46,12 @@ fn take(world: &mut World, step: &Step) {
             let event = match kind {
                 0 => LinkEvent::Up { peer },
                 1 => LinkEvent::Down { peer },
-                2 => LinkEvent::Refused { address: peer.address },
-                _ => LinkEvent::Silent { address: peer.address },
+                2 => LinkEvent::Refused {
+                    address: peer.address,
+                },
+                _ => LinkEvent::Silent {
+                    address: peer.address,
+                },
             };
             world.tell(Input::Link(event));
         }
@@ -55,10 +59,21 @@ fn take(world: &mut World, step: &Step) {
             let seeds = "x".to_owned();
             let message = match kind {
                 0 => Message::Contact { seeds },
-                1 => Message::ContactAck { seeds, generation: Generation(1) },
-                2 => Message::ContactNack { seeds, reason: NackReason::Uninitialised },
-                3 => Message::Join { generation: Generation(1), version: String::new() },
-                _ => Message::JoinRefused { generation: Generation(9) },
+                1 => Message::ContactAck {
+                    seeds,
+                    generation: Generation(1),
+                },
+                2 => Message::ContactNack {
+                    seeds,
+                    reason: NackReason::Uninitialised,
+                },
+                3 => Message::Join {
+                    generation: Generation(1),
+                    version: String::new(),
+                },
+                _ => Message::JoinRefused {
+                    generation: Generation(9),
+                },
             };
             world.says(&peer(*n), message);
         }
