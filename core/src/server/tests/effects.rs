@@ -198,7 +198,7 @@ fn e5_a_driver_that_does_not_stop_is_killed_by_intent_and_process() {
         intent: crate::records::context::IntentNumber(2),
         owner: owner(),
     };
-    assert_eq!(kills(&world), [kill.clone()]);
+    assert_eq!(kills(&world), std::slice::from_ref(&kill));
     world.pass(secs(5));
     assert_eq!(kills(&world), [kill.clone(), kill]);
     assert_eq!(world.ended(1), None, "and it is not taken for dead");

@@ -1,6 +1,6 @@
 //! Contexts, drivers, calls and jobs as the tests of C, E, J and W see them.
 
-use super::world::{World, layout, ms, s, secs};
+use super::world::{World, layout, ms, secs};
 use crate::identity::{Address, CallId, ContextId, Identity, Incarnation, JobId};
 use crate::input::{
     Command, EffectReport, Input, LinkEvent, NewCall, NewJob, RequestId, RequestKey, Verdict,
@@ -340,10 +340,4 @@ pub(super) fn is_running(world: &World, n: u64) -> bool {
     world
         .context(n)
         .is_some_and(|one| one.state == ContextState::Running)
-}
-
-pub(super) fn holder_of(world: &World) -> Identity {
-    let holder = world.office().holder;
-    assert!(holder == s(1) || holder == s(2) || holder == s(3));
-    holder
 }

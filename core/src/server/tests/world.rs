@@ -1,5 +1,6 @@
 //! A server, a store model, and peers that beat; time passes only when the test says so.
 
+use super::hands::writes;
 use crate::config::Config;
 use crate::identity::{Address, ClusterId, Identity, Incarnation};
 use crate::input::{Input, LinkEvent, Ticket};
@@ -13,18 +14,17 @@ use crate::records::singleton::{
 use crate::records::transaction::{
     Change, CommitOutcome, Operation, Query, ReadOutcome, Transaction, TransactionId,
 };
-use crate::records::{Rest, Versioned, decode, encode};
+use crate::records::{Rest, encode};
 use crate::server::{Founding, ServerProcess};
 use crate::time::{Stamp, Time};
 use crate::wire::{Beat, Message};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 /// Peers beat so often; every beat is one that the holder or a neighbour may owe.
 const BEAT: Duration = Duration::from_millis(100);
-const ID: &str = "one";
+/// The cluster's id.
+pub(super) const ID: &str = "one";
 
 /// What the store says to a commit that the test held back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,14 +63,14 @@ pub(super) struct World {
     pub(super) holder_pulses: bool,
     /// Answers of reads wait for [`World::release_reads`].
     pub(super) slow_reads: bool,
-    holding: BTreeSet<Key>,
-    held: VecDeque<(Ticket, Transaction)>,
+    pub(super) holding: BTreeSet<Key>,
+    pub(super) held: VecDeque<(Ticket, Transaction)>,
     /// Outcomes of held commits that were carried out already.
-    early: BTreeMap<TransactionId, CommitOutcome>,
-    slow: VecDeque<Input>,
-    queue: VecDeque<Input>,
+    pub(super) early: BTreeMap<TransactionId, CommitOutcome>,
+    pub(super) slow: VecDeque<Input>,
+    pub(super) queue: VecDeque<Input>,
     beats: u64,
-    others: u64,
+    pub(super) others: u64,
     pub(super) me: Identity,
     pub(super) commits: Vec<(Transaction, Option<CommitOutcome>)>,
     pub(super) queries: Vec<Query>,
@@ -82,6 +82,8 @@ pub(super) struct World {
     pub(super) dials: BTreeSet<Address>,
     pub(super) credentials: Option<Credentials>,
     pub(super) stops: Vec<StopReason>,
+    /// Looks at every commit when it is sent, before anything of it is carried out.
+    pub(super) judge: Option<fn(&Self, &Transaction)>,
 }
 
 pub(super) fn secs(secs: u64) -> Duration {
@@ -176,6 +178,7 @@ impl World {
             dials: BTreeSet::new(),
             credentials: None,
             stops: Vec::new(),
+            judge: None,
         }
     }
 
@@ -346,7 +349,10 @@ impl World {
         for peer in beating.map(|(id, _)| id.clone()).collect::<Vec<_>>() {
             self.beat(&peer);
         }
-        if self.holder_pulses && self.now.as_millis() % 2_000 == 0 && self.roster().is_some() {
+        if self.holder_pulses
+            && self.now.as_millis().is_multiple_of(2_000)
+            && self.roster().is_some()
+        {
             let holder = self.office().holder;
             if self.peers.get(&holder).is_some_and(|holder| holder.beats) {
                 self.pulses();
@@ -360,8 +366,11 @@ impl World {
                 ticket,
                 transaction,
             } => {
+                if let Some(judge) = self.judge {
+                    judge(self, &transaction);
+                }
                 let holds = |one: &Operation| self.holding.contains(one.key());
-                if writes(&transaction).into_iter().any(|one| holds(one)) {
+                if writes(&transaction).into_iter().any(holds) {
                     self.commits.push((transaction.clone(), None));
                     self.held.push_back((ticket, transaction));
                 } else {
@@ -402,7 +411,7 @@ impl World {
         }
     }
 
-    fn answer_commit(&mut self, ticket: Ticket, transaction: &Transaction, say: Say) {
+    pub(super) fn answer_commit(&mut self, ticket: Ticket, transaction: &Transaction, say: Say) {
         let stamp = self.stamp();
         let mut changed = BTreeSet::new();
         let early = self.early.remove(&transaction.id);
@@ -436,170 +445,10 @@ impl World {
         self.tell_changes(changed);
     }
 
-    fn tell_changes(&mut self, changed: BTreeSet<Key>) {
+    pub(super) fn tell_changes(&mut self, changed: BTreeSet<Key>) {
         if self.watched && !self.store_away {
             let changes = changed.into_iter().map(Change::Record);
             self.queue.extend(changes.map(Input::StoreChanged));
         }
     }
-
-    /// From now on commits that write this record wait for [`World::let_go`].
-    pub(super) fn hold(&mut self, key: Key) {
-        self.holding.insert(key);
-    }
-
-    /// The commits that wait, as text.
-    pub(super) fn held(&self) -> Vec<Vec<String>> {
-        self.held.iter().map(|(_, one)| text(one)).collect()
-    }
-
-    /// The oldest held commit is answered, and no further one is held.
-    pub(super) fn let_go(&mut self, say: Say) {
-        self.holding.clear();
-        self.answer_held(say);
-    }
-
-    /// The oldest held commit is answered; others go on being held.
-    pub(super) fn answer_held(&mut self, say: Say) {
-        let (ticket, transaction) = self.held.pop_front().unwrap();
-        self.answer_commit(ticket, &transaction, say);
-        self.run();
-    }
-
-    /// The oldest held commit is carried out now; its answer goes on being held.
-    pub(super) fn carry_out_held(&mut self) {
-        let (_, transaction) = self.held.front().unwrap().clone();
-        let (outcome, changed) = self.store.commit(&transaction, self.stamp());
-        self.early.insert(transaction.id, outcome);
-        self.tell_changes(changed);
-        self.run();
-    }
-
-    pub(super) fn release_reads(&mut self) {
-        self.slow_reads = false;
-        self.queue.append(&mut self.slow);
-        self.run();
-    }
-
-    /// Somebody else commits.
-    pub(super) fn other(&mut self, fill: impl FnOnce(Transaction) -> Transaction) {
-        self.others += 1;
-        let transaction = fill(Transaction::new(TransactionId(format!("o{}", self.others))));
-        let (outcome, changed) = self.store.commit(&transaction, self.stamp());
-        assert!(
-            matches!(outcome, CommitOutcome::Committed { .. }),
-            "{outcome:?}"
-        );
-        self.tell_changes(changed);
-        self.run();
-    }
-
-    /// Somebody else replaces a record.
-    pub(super) fn puts<T: Serialize>(&mut self, key: Key, record: &T) {
-        self.other(|one| one.put_any(key, encode(record)));
-    }
-
-    /// Somebody else makes this the roster, of the next generation.
-    pub(super) fn lists(&mut self, listed: &[Identity]) {
-        let mut record: ClusterRecord = self.get(&key::cluster()).unwrap().value;
-        record.roster = Roster {
-            generation: record.roster.generation.next(),
-            listed: listed.to_vec(),
-        };
-        self.puts(key::cluster(), &record);
-    }
-
-    /// Somebody takes the office.
-    pub(super) fn takes_office(&mut self, holder: &Identity) {
-        let mut office = self.office();
-        office.epoch = office.epoch.next();
-        office.holder = holder.clone();
-        let pulse = crate::join::pulse(office.epoch);
-        let keys = (layout().singleton(), layout().pulse());
-        self.other(|one| {
-            one.put_any(keys.0, encode(&office))
-                .put_any(keys.1, encode(&pulse))
-        });
-    }
-
-    /// The holder raises its pulse.
-    pub(super) fn pulses(&mut self) {
-        let mut pulse: PulseRecord = self.get(&layout().pulse()).unwrap().value;
-        pulse.count += 1;
-        self.puts(layout().pulse(), &pulse);
-    }
-
-    pub(super) fn get<T: DeserializeOwned>(&self, key: &Key) -> Option<Versioned<T>> {
-        let found = self.store.read(&Query::keys([key.clone()]), self.stamp());
-        let stored = found.records.get(key);
-        stored.map(|stored| decode(key, "a record", stored).unwrap())
-    }
-
-    pub(super) fn roster(&self) -> Option<Roster> {
-        let record = self.get::<ClusterRecord>(&key::cluster());
-        record.map(|record| record.value.roster)
-    }
-
-    pub(super) fn listed(&self) -> Vec<Identity> {
-        self.roster().unwrap().listed
-    }
-
-    pub(super) fn office(&self) -> SingletonRecord {
-        self.get(&layout().singleton()).unwrap().value
-    }
-
-    /// Every commit so far that writes this record, as text.
-    pub(super) fn written(&self, key: &Key) -> Vec<Vec<String>> {
-        let all = self.commits.iter().map(|(one, _)| one);
-        let touching = all.filter(|one| writes(one).iter().any(|op| op.key() == key));
-        touching.map(text).collect()
-    }
-
-    pub(super) fn answer_to(&self, request: u64) -> Option<&Answer> {
-        let mut given = self.answers.iter().filter(|(to, _)| *to == request);
-        let first = given.next().map(|(_, answer)| answer);
-        assert!(
-            given.next().is_none(),
-            "request {request} is answered twice"
-        );
-        first
-    }
-
-    /// Forgets what was seen so far.
-    pub(super) fn forget(&mut self) {
-        self.commits.clear();
-        self.queries.clear();
-        self.sent.clear();
-        self.events.clear();
-        self.effects.clear();
-    }
-}
-
-fn writes(transaction: &Transaction) -> Vec<&Operation> {
-    let all = transaction.operations.iter();
-    all.filter(|one| !matches!(one, Operation::Check { .. } | Operation::CheckAbsent { .. }))
-        .collect()
-}
-
-/// A transaction as text, without the cluster's folder: `put singleton@3`, `absent call/x`.
-pub(super) fn text(transaction: &Transaction) -> Vec<String> {
-    let root = format!("c/{ID}/");
-    let all = transaction.operations.iter().map(|operation| {
-        let key = operation.key().as_str();
-        let key = key.strip_prefix(&root).unwrap_or(key);
-        match operation {
-            Operation::Check { version, .. } => format!("check {key}@{}", version.0),
-            Operation::CheckAbsent { .. } => format!("absent {key}"),
-            Operation::Create { .. } => format!("create {key}"),
-            Operation::Put { version, .. } => match version {
-                Some(version) => format!("put {key}@{}", version.0),
-                None => format!("put {key}"),
-            },
-            Operation::Delete { version, .. } => match version {
-                Some(version) => format!("delete {key}@{}", version.0),
-                None => format!("delete {key}"),
-            },
-        }
-    });
-    all.collect()
 }
