@@ -107,6 +107,11 @@ pub enum Effect {
         /// Exactly this process.
         owner: Owner,
     },
+    /// Server: remove these objects of the binary store, whose records are gone. Nothing is reported.
+    DeleteObjects {
+        /// Their names.
+        names: Vec<String>,
+    },
     /// Driver: start the engine of this context.
     StartEngine {
         /// The context, whole.

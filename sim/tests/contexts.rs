@@ -165,3 +165,37 @@ fn the_ninth_job_finds_no_slot() {
     let refused = answer(&mut world, job);
     assert_eq!(refused, Answer::JobRefused(JobRefusal::NoSlots { max: 8 }));
 }
+
+/// protocol.md, Times: what is final goes after `dao-cleanup-after`, and nothing else.
+#[test]
+fn what_is_past_is_deleted_and_what_is_not_stays() {
+    let (mut world, all) = common::cluster_with(1, 8, |config| {
+        config.times.cleanup_after = secs(600);
+    });
+    let run = |world: &mut World, name: &str| {
+        created(world, &all[0], name);
+        let job = submit(world, &all[0], name, "sleep-5", true);
+        assert!(matches!(answer(world, job), Answer::JobDone(_)));
+        let gone = delete(world, &all[0], name);
+        answer(world, gone);
+    };
+    let left = |world: &World, name: &str| {
+        let kinds = ["/done/", "/ended/", "/settled/", "/context-last/"];
+        let is_of = |value: &str| value.contains(&format!("\"{name}\""));
+        let named = world.store().records().filter(|(key, stored)| {
+            kinds.iter().any(|kind| key.as_str().contains(kind))
+                && (is_of(&stored.value) || key.name() == name)
+        });
+        named.count()
+    };
+    // Passes: two minutes after the take-over, then every hour.
+    run(&mut world, "old");
+    assert!(left(&world, "old") >= 5);
+    world.run_for(secs(58 * 60));
+    run(&mut world, "young");
+    world.run_for(secs(10 * 60));
+    assert_eq!(left(&world, "old"), 0, "{}", world.story());
+    assert!(left(&world, "young") >= 5);
+    world.run_for(secs(60 * 60));
+    assert_eq!(left(&world, "young"), 0);
+}

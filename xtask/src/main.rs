@@ -57,7 +57,8 @@ enum Bench {
     /// A gap runs from the fault to the first success, at the worst of the survivors, of a deciding
     /// call sent after it (DELETE of an absent context, every 10 ms at each survivor); creates and
     /// deletes of a `process` context go on beside them. For `graceful`, where the holder serves on
-    /// while it hands over, the gap is the longest deciding call until the holder's end, if longer.
+    /// while it hands over, the gap is the longest time in which a survivor answered no deciding
+    /// call, from the SIGTERM to shortly after the holder's end, if that is longer.
     /// A failed call is any transport error and any unexpected answer; a 503 counts.
     Failover(bench::failover::Options),
     /// How long the store is away when its process is killed or stopped under load, and whether

@@ -48,4 +48,6 @@ pub(crate) enum SupervisorWork {
     Call(Epoch, CallId),
     Context(Epoch, ContextId),
     EndingRead(Epoch, ContextId),
+    CleanupRead(Epoch),
+    CleanupDelete(Epoch),
 }

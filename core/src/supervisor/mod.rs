@@ -7,6 +7,7 @@
 //! | serving | endings begun are finished, intents recovered, calls settled, as records change |
 
 mod calls;
+mod cleanup;
 mod contexts;
 mod ending;
 mod view;
@@ -87,6 +88,7 @@ pub(crate) struct Supervisor {
     /// Something changed since everything was last evaluated.
     stirred: bool,
     due: Option<Time>,
+    cleanup: cleanup::Cleanup,
 }
 
 impl Supervisor {
@@ -203,6 +205,7 @@ impl Supervisor {
         if self.phase == Phase::TakingOver {
             return;
         }
+        self.clean_up(shared);
         if !self.stirred && self.due.is_none_or(|due| shared.now < due) {
             return;
         }
@@ -223,10 +226,8 @@ impl Supervisor {
             Phase::TakingOver => return Some(self.relist_at),
             Phase::Serving => {}
         }
-        Some(
-            self.due
-                .map_or(self.relist_at, |due| due.min(self.relist_at)),
-        )
+        let dues = [Some(self.relist_at), self.due, self.cleanup_deadline()];
+        dues.into_iter().flatten().min()
     }
 
     pub(crate) fn was_read(
@@ -240,12 +241,18 @@ impl Supervisor {
         | SupervisorWork::Refresh(epoch)
         | SupervisorWork::Call(epoch, _)
         | SupervisorWork::Context(epoch, _)
-        | SupervisorWork::EndingRead(epoch, _)) = work;
+        | SupervisorWork::EndingRead(epoch, _)
+        | SupervisorWork::CleanupRead(epoch)
+        | SupervisorWork::CleanupDelete(epoch)) = work;
         if *epoch != self.epoch || self.phase == Phase::Idle {
             return;
         }
         if let SupervisorWork::EndingRead(_, context) = work {
             self.ending_was_read(shared, context, outcome);
+            return;
+        }
+        if matches!(work, SupervisorWork::CleanupRead(_)) {
+            self.cleanup_was_read(shared, outcome);
             return;
         }
         self.reading = false;
@@ -277,12 +284,18 @@ impl Supervisor {
             SupervisorWork::Context(epoch, id) => (*epoch, Some(id.clone())),
             SupervisorWork::ReadAll(epoch)
             | SupervisorWork::Refresh(epoch)
-            | SupervisorWork::EndingRead(epoch, _) => (*epoch, None),
+            | SupervisorWork::EndingRead(epoch, _)
+            | SupervisorWork::CleanupRead(epoch)
+            | SupervisorWork::CleanupDelete(epoch) => (*epoch, None),
         };
         if epoch != self.epoch || self.phase == Phase::Idle {
             return;
         }
         let done = matches!(outcome, CommitOutcome::Committed { .. });
+        if matches!(work, SupervisorWork::CleanupDelete(_)) {
+            self.cleanup_committed(shared, done);
+            return;
+        }
         let retry = shared.now.after(RETRY);
         if let SupervisorWork::Call(_, id) = work
             && !done

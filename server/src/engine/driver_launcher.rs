@@ -114,7 +114,10 @@ impl Launcher for DriverLauncher {
                     tokio::spawn(async move { reports.send(report).await });
                 }
             }
-            Effect::Launch { .. } | Effect::Verify { .. } | Effect::Kill { .. } => {
+            Effect::Launch { .. }
+            | Effect::Verify { .. }
+            | Effect::Kill { .. }
+            | Effect::DeleteObjects { .. } => {
                 tracing::error!("an effect of a server came to a driver: {effect:?}");
             }
         }

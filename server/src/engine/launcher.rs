@@ -33,6 +33,7 @@ pub struct Surroundings {
 pub struct ServerLauncher {
     program: PathBuf,
     config: Option<PathBuf>,
+    overrides: Vec<String>,
     data_dir: PathBuf,
     surroundings: watch::Receiver<Surroundings>,
 }
@@ -42,6 +43,8 @@ pub struct ServerLauncher {
 pub struct DriverCommand {
     /// The server's configuration file, if it has one.
     pub config: Option<PathBuf>,
+    /// What the server's command line sets over its file, as `KEY=VALUE`.
+    pub overrides: Vec<String>,
     /// The data directory.
     pub data_dir: PathBuf,
     /// The context.
@@ -67,6 +70,9 @@ impl DriverCommand {
         };
         if let Some(config) = &self.config {
             add("--config", config.into());
+        }
+        for assignment in &self.overrides {
+            add("--set", assignment.into());
         }
         add("--data-dir", self.data_dir.clone().into());
         add("--context", self.context.as_str().into());
@@ -95,9 +101,17 @@ impl ServerLauncher {
         Ok(Self {
             program: std::path::absolute(program)?,
             config: config.map(std::path::absolute).transpose()?,
+            overrides: Vec::new(),
             data_dir: std::path::absolute(data_dir)?,
             surroundings,
         })
+    }
+
+    /// Drivers see these `KEY=VALUE` settings too.
+    #[must_use]
+    pub fn with_overrides(mut self, overrides: Vec<String>) -> Self {
+        self.overrides = overrides;
+        self
     }
 
     fn launch(&self, context: &ContextId, intent: IntentNumber) -> io::Result<()> {
@@ -107,6 +121,7 @@ impl ServerLauncher {
         };
         let command = DriverCommand {
             config: self.config.clone(),
+            overrides: self.overrides.clone(),
             data_dir: self.data_dir.clone(),
             context: context.clone(),
             intent,
@@ -159,11 +174,12 @@ impl Launcher for ServerLauncher {
             Effect::Kill { context, owner, .. } => {
                 in_background(reports, move || attempt::kill(&data_dir, &context, &owner));
             }
-            Effect::StartEngine { .. }
+            Effect::DeleteObjects { .. }
+            | Effect::StartEngine { .. }
             | Effect::StopEngine
             | Effect::StartJob { .. }
             | Effect::KillJob { .. } => {
-                tracing::error!("an effect of a driver came to a server: {effect:?}");
+                tracing::error!("an effect that is not the launcher's came to it: {effect:?}");
             }
         }
     }
@@ -217,6 +233,7 @@ mod tests {
     fn a_driver_is_told_everything_by_its_command_line() {
         let command = DriverCommand {
             config: Some("/etc/doyen.conf".into()),
+            overrides: vec!["spark.master=local[1]".into()],
             data_dir: "/d".into(),
             context: ContextId::new("c"),
             intent: IntentNumber(7),
@@ -231,7 +248,7 @@ mod tests {
             .collect();
         assert_eq!(
             line.join(" "),
-            "driver --config /etc/doyen.conf --data-dir /d --context c --intent 7 --cluster k \
+            "driver --config /etc/doyen.conf --set spark.master=local[1] --data-dir /d --context c --intent 7 --cluster k \
              --incarnation 00000000000000ff --server a:1 --server b:2"
         );
     }

@@ -9,8 +9,8 @@ use crate::http::{self, Gateway, Http, HttpSettings, ServeLimits};
 use crate::store::embedded::{EmbeddedStore, refuse_network_file_system};
 use async_trait::async_trait;
 use doyen_core::identity::{ClusterId, Identity, JobId, Role};
-use doyen_core::input::{NewCall, NewJob};
-use doyen_core::output::{Answer, StopReason};
+use doyen_core::input::{EffectReport, NewCall, NewJob};
+use doyen_core::output::{Answer, Effect, StopReason};
 use doyen_core::process::{ClusterView, Process};
 use doyen_core::records::cluster::Secret;
 use doyen_core::server::{Founding, ServerProcess};
@@ -24,7 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 /// How long open requests may take to end once the process has stopped.
 const DRAIN: Duration = Duration::from_secs(3);
@@ -40,8 +40,14 @@ pub(super) async fn run(settings: Settings) -> Result<u8, Failure> {
 
     let (surroundings, seen) = watch::channel(Surroundings::default());
     let launcher = ServerLauncher::new(&program, settings.config_file.as_deref(), &data_dir, seen);
-    let launcher = launcher.map_err(Failure::failed)?;
-    let parts = parts(&settings, Arc::clone(&metadata), Arc::new(launcher));
+    let launcher = launcher
+        .map_err(Failure::failed)?
+        .with_overrides(settings.overrides.clone());
+    let effects = Effects {
+        launcher,
+        binaries: Arc::clone(&binaries),
+    };
+    let parts = parts(&settings, Arc::clone(&metadata), Arc::new(effects));
     let (handle, mut stopped) = host::start(parts).await.map_err(Failure::failed)?;
     tracing::info!(
         http = %format_args!("{}:{}", settings.http.bind, settings.http.port),
@@ -244,6 +250,30 @@ async fn follow(handle: HostHandle, surroundings: watch::Sender<Surroundings>) {
         if views.changed().await.is_err() {
             return;
         }
+    }
+}
+
+/// A server's effects: processes by the launcher, objects by the binary store.
+struct Effects {
+    launcher: ServerLauncher,
+    binaries: Arc<dyn BinaryDao>,
+}
+
+#[async_trait]
+impl Launcher for Effects {
+    async fn begin(&self, effect: Effect, reports: mpsc::Sender<EffectReport>) {
+        let Effect::DeleteObjects { names } = effect else {
+            self.launcher.begin(effect, reports).await;
+            return;
+        };
+        let binaries = Arc::clone(&self.binaries);
+        tokio::spawn(async move {
+            for name in names {
+                if let Err(error) = binaries.delete(&name).await {
+                    tracing::warn!(name, "an object whose job is gone was not deleted: {error}");
+                }
+            }
+        });
     }
 }
 

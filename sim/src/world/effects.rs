@@ -55,6 +55,7 @@ impl World {
                 let after = began.saturating_add(Duration::from_millis(lasts.unwrap_or(1)));
                 self.report(address, after, finished);
             }
+            Effect::DeleteObjects { .. } => {}
             Effect::KillJob { job } => {
                 let killed = EffectReport::JobKilled {
                     job,

@@ -41,8 +41,19 @@ pub(crate) fn serves(world: &World, members: &[Address]) -> bool {
 
 #[track_caller]
 pub(crate) fn cluster(count: u16, seed: u64) -> (World, Vec<Address>) {
+    cluster_with(count, seed, |_| {})
+}
+
+#[track_caller]
+pub(crate) fn cluster_with(
+    count: u16,
+    seed: u64,
+    set: impl Fn(&mut Config),
+) -> (World, Vec<Address>) {
     let all = addresses(count);
-    let mut world = World::new(Config::new(all.clone()), seed);
+    let mut config = Config::new(all.clone());
+    set(&mut config);
+    let mut world = World::new(config, seed);
     for address in &all {
         world.start(address);
     }
@@ -129,11 +140,12 @@ pub(crate) fn taken_by(world: &World) -> Vec<TakenBy> {
         .collect()
 }
 
+/// A UUID of version 7 of the world's time, which is the store's.
 fn number(world: &World, salt: u64) -> String {
-    format!(
-        "018e2b1c-5f00-7{salt:03x}-8000-{:012x}",
-        world.now().as_nanos() & 0xffff_ffff_ffff
-    )
+    let millis = 1_700_000_000_000 + world.now().as_millis();
+    let (high, low) = (millis >> 16, millis & 0xffff);
+    let rest = world.now().as_nanos() & 0xffff_ffff_ffff;
+    format!("{high:08x}-{low:04x}-7{salt:03x}-8000-{rest:012x}")
 }
 
 pub(crate) fn call(world: &mut World, at: &Address, operation: CallOperation) -> RequestId {

@@ -24,6 +24,8 @@ const GAP_MAX: Duration = Duration::from_secs(45);
 const CONTEXTS_EVERY: Duration = Duration::from_millis(500);
 /// The deciding calls at each survivor.
 const DECIDING_EVERY: Duration = Duration::from_millis(10);
+/// What a stop in order has upset shows within this after the holder's end.
+const AFTER_END: Duration = Duration::from_millis(300);
 /// Bare rounds are enough for a median after this many.
 const BARE_ROUNDS_MAX: usize = 100;
 
@@ -254,9 +256,8 @@ async fn round(cluster: &mut Cluster, fault: FaultKind, number: u64) -> Outcome<
     round.samples = load.finish().await;
     round.context_ms = context_ms(&round.samples, start);
     if fault == FaultKind::Graceful {
-        round.gap_ms = round
-            .gap_ms
-            .max(longest_deciding_ms(&round.samples, start, end));
+        let silence = longest_silence_ms(&round.samples, &survivors, start, end + AFTER_END);
+        round.gap_ms = round.gap_ms.max(silence);
     }
     let mut events: Vec<Event> = survivors
         .iter()
@@ -373,12 +374,27 @@ fn context_ms(samples: &[Sample], fault: Instant) -> Option<f64> {
     Some(millis(deleted.done.duration_since(fault)))
 }
 
-fn longest_deciding_ms(samples: &[Sample], from: Instant, to: Instant) -> f64 {
-    samples
-        .iter()
-        .filter(|s| s.kind == Kind::Deciding && s.sent >= from && s.sent <= to)
-        .map(|s| millis(s.took()))
-        .fold(0.0, f64::max)
+/// The longest time in which a survivor answered no deciding call with success; the worst of all.
+///
+/// Not how long a call took: where calls queue already without a fault, that would tell of the
+/// queue.
+fn longest_silence_ms(samples: &[Sample], servers: &[usize], from: Instant, to: Instant) -> f64 {
+    let mut worst = Duration::ZERO;
+    for server in servers {
+        let mut answers: Vec<Instant> = samples
+            .iter()
+            .filter(|s| s.kind == Kind::Deciding && s.server == *server && s.failure.is_none())
+            .map(|s| s.done)
+            .filter(|done| (from..=to).contains(done))
+            .collect();
+        answers.sort_unstable();
+        let mut last = from;
+        for next in answers.into_iter().chain([to]) {
+            worst = worst.max(next.duration_since(last));
+            last = next;
+        }
+    }
+    millis(worst)
 }
 
 #[cfg(test)]
@@ -420,7 +436,33 @@ mod tests {
         assert_eq!(context_ms(&samples, at(100)), None);
         samples.push(sample(Kind::Delete, 170, 190, None));
         assert!((context_ms(&samples, at(100)).unwrap() - 90.0).abs() < 1e-6);
-        samples.push(sample(Kind::Deciding, 100, 107, None));
-        assert!((longest_deciding_ms(&samples, at(100), at(200)) - 7.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn silence_is_the_longest_time_without_a_success_at_the_worst_server() {
+        let base = Instant::now();
+        let at = |ms| base + Duration::from_millis(ms);
+        let answer = |server, done, failure: Option<&str>| Sample {
+            kind: Kind::Deciding,
+            server,
+            sent: base,
+            done: at(done),
+            failure: failure.map(str::to_owned),
+            job: None,
+        };
+        let samples = [
+            answer(0, 110, None),
+            answer(0, 120, Some("503")),
+            answer(0, 130, None),
+            answer(0, 150, None),
+            answer(1, 115, None),
+            answer(1, 145, None),
+            answer(1, 300, None),
+        ];
+        let silence = |servers: &[usize]| longest_silence_ms(&samples, servers, at(100), at(160));
+        assert!((silence(&[0]) - 20.0).abs() < 1e-6);
+        assert!((silence(&[0, 1]) - 30.0).abs() < 1e-6);
+        let never = silence(&[2]);
+        assert!((never - 60.0).abs() < 1e-6, "{never}");
     }
 }

@@ -340,6 +340,10 @@ fn say_how_to_play(cluster: Cluster) {
         .filter_map(|index| cluster.server(index).pid())
         .map(|pid| pid.to_string())
         .collect();
+    let stores: Vec<String> = leftovers::with_verb(cluster.path(), "store")
+        .iter()
+        .map(|store| store.pid.to_string())
+        .collect();
     let folder = cluster.keep();
     let (first, second) = (ports[0], ports[1]);
     say::line(format!(
@@ -350,11 +354,13 @@ fn say_how_to_play(cluster: Cluster) {
          \x20 curl -s -X POST 'http://127.0.0.1:{first}/contexts/mine?doyen.engine=process'\n\
          \x20 curl -s -X POST 'http://127.0.0.1:{second}/jobs?cp=quick&mainClass=quick&context=mine&sync=true'\n\
          \x20 curl -s -X DELETE http://127.0.0.1:{second}/contexts/mine\n\
-         To end it: delete the contexts `mine`, `{MAIN}` and `{QUICK}` in this way, then\n\
-         \x20 kill {} && rm -r {}",
+         To end it: delete the contexts `mine`, `{MAIN}` and `{QUICK}` in this way, then the servers,\n\
+         which take 2 s to drain, and their store:\n\
+         \x20 kill {}; sleep 5; kill {}; rm -r {}",
         folder.display(),
         urls.join(", "),
         pids.join(" "),
+        stores.join(" "),
         folder.display(),
     ));
 }

@@ -45,7 +45,7 @@ pub(super) const KEYS: &[KeyDoc] = &[
         "doyen.token-file",
         Path,
         "",
-        "file with the token that clients must show",
+        "tokens are not built yet: refused with exit 2",
         "design.md 8",
     ),
     key(
