@@ -146,7 +146,7 @@ impl RosterKeeper {
     }
 
     pub(crate) fn deadline(&self, shared: &Shared) -> Option<Time> {
-        if self.committing {
+        if self.committing || shared.leaving {
             return None;
         }
         let since = self.since?;
@@ -263,6 +263,8 @@ impl RosterKeeper {
                 .as_ref()
                 .map(|cluster| cluster.version),
         ) else {
+            // A record that cannot be read was reported; it may be mended.
+            self.retry_at = Some(shared.now.after(RETRY));
             return;
         };
         self.hurried = None;
@@ -289,6 +291,8 @@ impl RosterKeeper {
         if let Some(transaction) = roster_change(shared, next) {
             self.committing = true;
             shared.commit(transaction, Purpose::Roster(RosterWork::Change));
+        } else {
+            self.retry_at = Some(shared.now.after(RETRY));
         }
     }
 }

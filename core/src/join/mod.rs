@@ -187,7 +187,10 @@ impl Join {
         }
         let turn = match &shared.followed.cluster {
             None => self.founding_turn(shared),
-            Some(_) if self.answered.is_empty() => Some(self.refounding_turn(shared)),
+            // Without the office's records nothing can be founded again; their read wakes us.
+            Some(_) if self.answered.is_empty() => (shared.followed.singleton.is_some()
+                && shared.followed.pulse.is_some())
+            .then(|| self.refounding_turn(shared)),
             Some(_) => self
                 .joining
                 .map(|(_, since)| since.after(shared.times().join_retry)),

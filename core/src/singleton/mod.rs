@@ -277,6 +277,8 @@ impl Singleton {
             shared.followed.pulse,
             shared.followed.challenge.clone(),
         ) else {
+            // A record that cannot be read was reported; it may be mended.
+            self.retry_at = Some(shared.now.after(RETRY));
             return;
         };
         let epoch = singleton.value.epoch;
@@ -326,6 +328,8 @@ impl Singleton {
                 .as_ref()
                 .map(|cluster| cluster.version),
         ) else {
+            // A record that cannot be read was reported; it may be mended.
+            self.retry_at = Some(shared.now.after(RETRY));
             return;
         };
         let epoch = singleton.value.epoch.next();

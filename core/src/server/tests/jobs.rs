@@ -298,7 +298,7 @@ fn j5_an_attempt_ends_by_clearing_its_owner_before_its_jobs_end() {
     let touching: Vec<_> = world
         .commits
         .iter()
-        .map(|(one, _)| super::world::text(one))
+        .map(|(one, _)| super::hands::text(one))
         .collect();
     assert_eq!(touching[0], owner_clears);
     let ended = &touching[1];

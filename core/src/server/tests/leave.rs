@@ -236,3 +236,21 @@ fn s3_leaving_twice_is_leaving_once() {
     assert_eq!(world.stops, [StopReason::Left]);
     assert_eq!(world.office().epoch.0, 6);
 }
+
+/// A split that comes due while the server leaves is not decided, and nothing spins.
+#[test]
+fn s3_a_leaving_server_decides_no_split() {
+    let mut world = World::member(1, &[1, 2, 3], 1);
+    world.silence(&s(2));
+    world.silence(&s(3));
+    world.pass(secs(23));
+    leaves(&mut world);
+    world.hold(key::cluster());
+    world.pass(ms(9_900));
+    assert_eq!(world.written(&layout().split()), [[""; 0]; 0]);
+    assert_eq!(
+        world.held(),
+        [["put cluster@0", "check singleton@0"]],
+        "it takes itself off"
+    );
+}

@@ -5,6 +5,7 @@ mod calls;
 mod effects;
 mod estate;
 mod formation;
+mod hands;
 mod jobs;
 mod laws;
 mod leave;

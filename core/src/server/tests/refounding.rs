@@ -201,3 +201,20 @@ fn f4_a_cluster_that_was_made_anew_is_not_taken_for_the_old_one() {
     world.let_go(Say::Commit);
     assert_eq!(world.roster(), None);
 }
+
+/// An office that cannot be read is nobody's to take, and is waited for.
+#[test]
+fn f4_a_cluster_whose_office_cannot_be_read_is_not_founded_again() {
+    let mut store = StoreModel::new();
+    cluster(&mut store, 3, &[2, 3], &s(2));
+    let mut world = World::start(&reborn(1), store, config());
+    let office = world.office();
+    world.holder_pulses = false;
+    world.other(|one| one.put_any(layout().singleton(), "{".into()));
+    world.pass(secs(60));
+    assert_eq!(world.commits, []);
+    world.puts(layout().singleton(), &office);
+    world.pass(secs(1));
+    let refounding = ["put cluster@0", "put singleton@2", "put pulse@0"];
+    assert_eq!(world.written(&key::cluster()), [refounding]);
+}

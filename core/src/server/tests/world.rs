@@ -1,7 +1,6 @@
 //! A server, a store model, and peers that beat; time passes only when the test says so.
 
-mod store;
-
+use super::hands::writes;
 use crate::config::Config;
 use crate::identity::{Address, ClusterId, Identity, Incarnation};
 use crate::input::{Input, LinkEvent, Ticket};
@@ -15,18 +14,17 @@ use crate::records::singleton::{
 use crate::records::transaction::{
     Change, CommitOutcome, Operation, Query, ReadOutcome, Transaction, TransactionId,
 };
-use crate::records::{Rest, Versioned, decode, encode};
+use crate::records::{Rest, encode};
 use crate::server::{Founding, ServerProcess};
 use crate::time::{Stamp, Time};
 use crate::wire::{Beat, Message};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 /// Peers beat so often; every beat is one that the holder or a neighbour may owe.
 const BEAT: Duration = Duration::from_millis(100);
-const ID: &str = "one";
+/// The cluster's id.
+pub(super) const ID: &str = "one";
 
 /// What the store says to a commit that the test held back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,14 +63,14 @@ pub(super) struct World {
     pub(super) holder_pulses: bool,
     /// Answers of reads wait for [`World::release_reads`].
     pub(super) slow_reads: bool,
-    holding: BTreeSet<Key>,
-    held: VecDeque<(Ticket, Transaction)>,
+    pub(super) holding: BTreeSet<Key>,
+    pub(super) held: VecDeque<(Ticket, Transaction)>,
     /// Outcomes of held commits that were carried out already.
-    early: BTreeMap<TransactionId, CommitOutcome>,
-    slow: VecDeque<Input>,
-    queue: VecDeque<Input>,
+    pub(super) early: BTreeMap<TransactionId, CommitOutcome>,
+    pub(super) slow: VecDeque<Input>,
+    pub(super) queue: VecDeque<Input>,
     beats: u64,
-    others: u64,
+    pub(super) others: u64,
     pub(super) me: Identity,
     pub(super) commits: Vec<(Transaction, Option<CommitOutcome>)>,
     pub(super) queries: Vec<Query>,
@@ -84,6 +82,8 @@ pub(super) struct World {
     pub(super) dials: BTreeSet<Address>,
     pub(super) credentials: Option<Credentials>,
     pub(super) stops: Vec<StopReason>,
+    /// Looks at every commit when it is sent, before anything of it is carried out.
+    pub(super) judge: Option<fn(&Self, &Transaction)>,
 }
 
 pub(super) fn secs(secs: u64) -> Duration {
@@ -178,6 +178,7 @@ impl World {
             dials: BTreeSet::new(),
             credentials: None,
             stops: Vec::new(),
+            judge: None,
         }
     }
 
@@ -365,6 +366,9 @@ impl World {
                 ticket,
                 transaction,
             } => {
+                if let Some(judge) = self.judge {
+                    judge(self, &transaction);
+                }
                 let holds = |one: &Operation| self.holding.contains(one.key());
                 if writes(&transaction).into_iter().any(holds) {
                     self.commits.push((transaction.clone(), None));
@@ -407,7 +411,7 @@ impl World {
         }
     }
 
-    fn answer_commit(&mut self, ticket: Ticket, transaction: &Transaction, say: Say) {
+    pub(super) fn answer_commit(&mut self, ticket: Ticket, transaction: &Transaction, say: Say) {
         let stamp = self.stamp();
         let mut changed = BTreeSet::new();
         let early = self.early.remove(&transaction.id);
@@ -441,58 +445,10 @@ impl World {
         self.tell_changes(changed);
     }
 
-    fn tell_changes(&mut self, changed: BTreeSet<Key>) {
+    pub(super) fn tell_changes(&mut self, changed: BTreeSet<Key>) {
         if self.watched && !self.store_away {
             let changes = changed.into_iter().map(Change::Record);
             self.queue.extend(changes.map(Input::StoreChanged));
         }
     }
-
-    pub(super) fn answer_to(&self, request: u64) -> Option<&Answer> {
-        let mut given = self.answers.iter().filter(|(to, _)| *to == request);
-        let first = given.next().map(|(_, answer)| answer);
-        assert!(
-            given.next().is_none(),
-            "request {request} is answered twice"
-        );
-        first
-    }
-
-    /// Forgets what was seen so far.
-    pub(super) fn forget(&mut self) {
-        self.commits.clear();
-        self.queries.clear();
-        self.sent.clear();
-        self.events.clear();
-        self.effects.clear();
-    }
-}
-
-fn writes(transaction: &Transaction) -> Vec<&Operation> {
-    let all = transaction.operations.iter();
-    all.filter(|one| !matches!(one, Operation::Check { .. } | Operation::CheckAbsent { .. }))
-        .collect()
-}
-
-/// A transaction as text, without the cluster's folder: `put singleton@3`, `absent call/x`.
-pub(super) fn text(transaction: &Transaction) -> Vec<String> {
-    let root = format!("c/{ID}/");
-    let all = transaction.operations.iter().map(|operation| {
-        let key = operation.key().as_str();
-        let key = key.strip_prefix(&root).unwrap_or(key);
-        match operation {
-            Operation::Check { version, .. } => format!("check {key}@{}", version.0),
-            Operation::CheckAbsent { .. } => format!("absent {key}"),
-            Operation::Create { .. } => format!("create {key}"),
-            Operation::Put { version, .. } => match version {
-                Some(version) => format!("put {key}@{}", version.0),
-                None => format!("put {key}"),
-            },
-            Operation::Delete { version, .. } => match version {
-                Some(version) => format!("delete {key}@{}", version.0),
-                None => format!("delete {key}"),
-            },
-        }
-    });
-    all.collect()
 }

@@ -2,7 +2,8 @@
 //! (protocol.md W2 to W7; B1, B2). Each rule's own guards are tested where the rule is.
 
 use super::estate::{call_id, context_id, creation, deletion, job, job_key};
-use super::world::{Say, World, layout, ms, s, secs, text};
+use super::hands::text;
+use super::world::{Say, World, layout, ms, s, secs};
 use crate::input::{Input, LinkEvent};
 use crate::output::Effect;
 use crate::records::call::CallState;
@@ -299,6 +300,30 @@ fn w7_a_record_that_cannot_be_read_is_reported_and_left() {
     assert!(world.events.iter().any(named));
     world.asks(6, creation("other"));
     assert!(matches!(world.call(6), Some(CallState::Accepted { .. })));
+}
+
+/// W7: nor does what cannot be read keep the host busy, or anybody decide without it.
+#[test]
+fn w7_records_of_the_cluster_that_cannot_be_read_are_waited_for() {
+    let mut store = crate::records::model::StoreModel::new();
+    super::world::cluster(&mut store, 3, &[1, 2], &s(1));
+    let mut world = World::start(&s(2), store, super::world::config());
+    let (split, challenge) = (layout().split(), layout().challenge());
+    world.other(|one| {
+        one.put_any(split.clone(), "{".into())
+            .put_any(challenge.clone(), "{".into())
+    });
+    world.run();
+    world.meets(&s(1));
+    world.pass(secs(1));
+    world.silence(&s(1));
+    world.forget();
+    world.pass(secs(40));
+    assert_eq!(world.commits, []);
+    world.puts(split, &SplitRecord::default());
+    world.puts(challenge, &ChallengeRecord::default());
+    world.pass(secs(5));
+    assert_eq!((world.listed(), world.office().holder), (vec![s(2)], s(2)));
 }
 
 /// B1: watches may be lost; after every reconnect everything is read again.
