@@ -39,6 +39,8 @@ const RETRY: Duration = Duration::from_millis(100);
 pub(crate) struct DriverContact {
     pub(crate) heard: Time,
     pub(crate) linked: bool,
+    /// When the holder was told last, and which (E8).
+    pub(crate) reported: Option<(Time, Incarnation)>,
 }
 
 /// What the holder remembers of a context beside its records; nothing is lost with it.
