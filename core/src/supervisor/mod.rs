@@ -295,7 +295,7 @@ impl Supervisor {
         }
         let done = matches!(outcome, CommitOutcome::Committed { .. });
         if matches!(work, SupervisorWork::CleanupDelete(_)) {
-            self.cleanup_committed(shared, done);
+            self.cleanup_committed(shared, outcome);
             return;
         }
         let retry = shared.now.after(RETRY);
