@@ -58,9 +58,13 @@ pub struct ClusterView {
     pub leader: Option<Identity>,
     /// Whether all reachable members have seen this view.
     pub converged: bool,
-    /// Whether this process takes calls: listed, not draining, not left out.
+    /// Whether it should be sent requests: listed, not leaving, not the only one without the store.
     pub ready: bool,
-    /// Why it does not take calls.
+    /// Whether it takes calls that come all the same: also while it drains, and while it waits for
+    /// the store (F8, S3).
+    #[serde(default)]
+    pub takes_calls: bool,
+    /// Why it is not ready.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_ready: Option<String>,
     /// Milliseconds since the last success with the store; `None` before the first.

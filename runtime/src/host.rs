@@ -1,4 +1,4 @@
-//! The process host: the one task that owns a [`Process`], tells it things and carries out what it
+//! The process host: the one task that owns a [`Process`](doyen_core::process::Process), tells it things and carries out what it
 //! wants (design.md 7).
 //!
 //! ```text

@@ -23,6 +23,7 @@ impl DriverProcess {
             leader: None,
             converged: false,
             ready: not_ready.is_none(),
+            takes_calls: false,
             not_ready,
             store_age_ms: desk.store.last_success().map(since),
             others_have_store: false,

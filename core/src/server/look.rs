@@ -29,6 +29,7 @@ impl ServerProcess {
                 .and_then(|roster| leader(shared, roster, &self.detector)),
             converged: self.membership.is_converged(),
             ready: not_ready.is_none(),
+            takes_calls: shared.listed(),
             not_ready,
             store_age_ms: age.map(|age| u64::try_from(age).unwrap_or(u64::MAX)),
             others_have_store: self.others_have_store(),

@@ -1,7 +1,7 @@
 //! One job server: membership, roster, singleton, gateway and supervisor, composed.
 //!
 //! Each input goes to the parts that it concerns; then every part is asked whether something is due
-//! (`step`). Parts talk through what is shared ([`shared::Shared`]) and through typed values.
+//! (`step`). Parts talk through what is shared (`shared::Shared`) and through typed values.
 
 mod beats;
 pub(crate) mod follow;

@@ -20,7 +20,7 @@ impl ServerProcess {
         if news.roster {
             self.roster_changed();
         }
-        if let Some(before) = news.office {
+        if let Some(before) = news.office.filter(|_| !self.stopped) {
             self.office_changed(before.as_ref(), by);
         }
     }

@@ -68,6 +68,7 @@ impl Decider for Script {
             leader: None,
             converged: false,
             ready: self.ready,
+            takes_calls: self.ready,
             not_ready: None,
             store_age_ms: None,
             others_have_store: false,

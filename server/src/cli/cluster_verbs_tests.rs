@@ -40,6 +40,7 @@ fn view(members: Vec<MemberView>) -> ClusterView {
         leader: Some(identity(2552)),
         converged: true,
         ready: true,
+        takes_calls: true,
         not_ready: None,
         store_age_ms: Some(3),
         others_have_store: true,

@@ -31,7 +31,7 @@ impl App {
     /// Refuses a write while this server takes none (protocol.md F8).
     pub(crate) fn check_ready(&self) -> Result<(), Failure> {
         let view = self.gateway.view();
-        if view.ready {
+        if view.takes_calls {
             return Ok(());
         }
         let why = view.not_ready.as_deref().unwrap_or("it is not listed");

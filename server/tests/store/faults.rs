@@ -219,7 +219,8 @@ async fn a_client_that_never_reads_holds_up_nobody_and_is_told_everything_at_las
         .find_map(|line| line.strip_prefix("VmRSS:"))
         .unwrap();
     let resident: u64 = resident.split_whitespace().next().unwrap().parse().unwrap();
-    assert!(resident < 24 * 1024, "{resident} KiB resident");
+    // About 20 MiB of it are the debug program itself.
+    assert!(resident < 40 * 1024, "{resident} KiB resident");
     stalled
         .set_read_timeout(Some(Duration::from_millis(500)))
         .unwrap();

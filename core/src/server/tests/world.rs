@@ -348,7 +348,10 @@ impl World {
         for peer in beating.map(|(id, _)| id.clone()).collect::<Vec<_>>() {
             self.beat(&peer);
         }
-        if self.holder_pulses && self.now.as_millis().is_multiple_of(2_000) && self.roster().is_some() {
+        if self.holder_pulses
+            && self.now.as_millis().is_multiple_of(2_000)
+            && self.roster().is_some()
+        {
             let holder = self.office().holder;
             if self.peers.get(&holder).is_some_and(|holder| holder.beats) {
                 self.pulses();

@@ -99,6 +99,7 @@ async fn a_server_that_is_not_listed_marks_its_reads_and_takes_no_writes() {
     let world = World::new();
     world.change_view(|view| {
         view.ready = false;
+        view.takes_calls = false;
         view.not_ready = Some("left out".into());
         view.store_age_ms = Some(2_500);
     });

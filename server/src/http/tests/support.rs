@@ -79,6 +79,7 @@ fn view() -> ClusterView {
         leader: Some(identity.clone()),
         converged: true,
         ready: true,
+        takes_calls: true,
         not_ready: None,
         store_age_ms: Some(20),
         others_have_store: true,
