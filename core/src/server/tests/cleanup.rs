@@ -269,14 +269,14 @@ fn w2_deletions_are_fenced_and_bounded_and_one_look_serves_all_of_an_hour() {
     let cleaning = world.commits.iter().map(|(one, _)| one);
     let cleaning: Vec<_> = cleaning
         .filter(|one| {
-            super::world::text(one)
+            super::hands::text(one)
                 .iter()
                 .any(|op| op.contains("done/"))
         })
         .collect();
     assert_eq!(cleaning.len(), 4);
     for one in cleaning {
-        assert!(super::world::text(one)[0].starts_with("check singleton@"));
+        assert!(super::hands::text(one)[0].starts_with("check singleton@"));
         assert!(one.operations.len() <= TRANSACTION_OPERATIONS_MAX);
     }
     let folder = layout().hour("done", (world.stamp().0 / 3_600_000) - 73);
