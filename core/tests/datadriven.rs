@@ -24,7 +24,7 @@ fn keep_oldest_prefers_the_side_that_its_table_says() {
 
 #[test]
 fn bytes_of_every_kind_of_message_stay_readable() {
-    assert_eq!(run("wire.txt", wire), 12);
+    assert_eq!(run("wire.txt", wire), 13);
 }
 
 /// Runs a table and returns how many commands it has.
@@ -176,6 +176,9 @@ fn message(kind: &str) -> Message {
         "driver-heard" => Message::DriverHeard {
             sequence: 300,
             servers: vec![server(1), server(2)],
+        },
+        "driver-seen" => Message::DriverSeen {
+            driver: server(3).incarnation,
         },
         other => panic!("no message `{other}`"),
     }

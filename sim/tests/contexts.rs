@@ -3,6 +3,7 @@
 mod common;
 
 use common::{answer, cluster, create, delete, holder, others, secs, submit};
+use doyen_core::input::{Input, LinkEvent};
 use doyen_core::output::Answer;
 use doyen_core::records::call::CallOutcome;
 use doyen_core::records::job::{JobRefusal, JobState};
@@ -198,4 +199,25 @@ fn what_is_past_is_deleted_and_what_is_not_stays() {
     assert!(left(&world, "young") >= 5);
     world.run_for(secs(60 * 60));
     assert_eq!(left(&world, "young"), 0);
+}
+
+/// E8: the holder counts from the last beat that any server reports.
+#[test]
+fn a_driver_that_only_another_server_hears_is_not_lost() {
+    let (mut world, all) = cluster(3, 9);
+    created(&mut world, &all[0], "etl");
+    let driver = world.drivers()[0].clone();
+    let holder = holder(&world, &all);
+    let peer = world.identity(&driver).unwrap();
+    world.cut(&driver, &holder);
+    world.cut(&holder, &driver);
+    world.cut_store(&driver);
+    world.inject(&holder, Input::Link(LinkEvent::Down { peer }));
+    world.run_for(secs(30 * 60));
+    assert_eq!(world.drivers(), [driver], "{}", world.story());
+    world.heal();
+    world.run_for(secs(5));
+    let job = submit(&mut world, &all[1], "etl", "sleep-10", true);
+    let answer = answer(&mut world, job);
+    assert!(matches!(answer, Answer::JobDone(_)), "{answer:?}");
 }

@@ -172,7 +172,8 @@ impl DriverProcess {
             | Message::JoinRefused { .. }
             | Message::Gossip { .. }
             | Message::CallHint { .. }
-            | Message::DriverBeat { .. } => {}
+            | Message::DriverBeat { .. }
+            | Message::DriverSeen { .. } => {}
         }
     }
 

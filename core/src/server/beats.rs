@@ -2,13 +2,17 @@
 //! (protocol.md S, Beats; R3).
 
 use super::ServerProcess;
-use crate::identity::{ContextId, Identity};
+use crate::identity::{ContextId, Identity, Incarnation};
 use crate::output::{BeatPlan, ClusterEvent, Output};
 use crate::reachability::ring::neighbours;
 use crate::singleton::owed_beats;
 use crate::supervisor::DriverContact;
 use crate::wire::{Beat, Message};
 use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// A server tells the holder of each driver that it hears at most so often (E8).
+const DRIVER_REPORT: Duration = Duration::from_secs(10);
 
 impl ServerProcess {
     pub(super) fn beat(&mut self, beat: Beat) {
@@ -150,9 +154,11 @@ impl ServerProcess {
         }
         let shared = &mut self.shared;
         let linked = self.links.contains(from);
+        let known = self.drivers.get(&from.incarnation);
         let contact = DriverContact {
             heard: shared.now,
             linked,
+            reported: known.and_then(|known| known.reported),
         };
         let before = self.drivers.insert(from.incarnation, contact);
         if before.is_none_or(|before| !before.linked) {
@@ -175,6 +181,42 @@ impl ServerProcess {
             shared
                 .outbox
                 .send(from, Message::DriverHeard { sequence, servers });
+            self.report_driver(from.incarnation);
         }
+    }
+
+    /// E8: the holder counts from the last beat that any server reports. So the pauses between two
+    /// reports stay well below the fifth of `driver-lost-after` by which a driver gives up earlier.
+    fn report_driver(&mut self, driver: Incarnation) {
+        let shared = &mut self.shared;
+        let now = shared.now;
+        let pause = DRIVER_REPORT.min(shared.times().driver_lost_after / 10);
+        let holder = shared.holder().filter(|holder| **holder != shared.me);
+        let Some(holder) = holder.cloned() else {
+            return;
+        };
+        let Some(contact) = self.drivers.get_mut(&driver) else {
+            return;
+        };
+        let to = holder.incarnation;
+        let due = contact
+            .reported
+            .is_none_or(|(at, whom)| whom != to || now >= at.after(pause));
+        if due && self.links.contains(&holder) {
+            contact.reported = Some((now, to));
+            let message = Message::DriverSeen { driver };
+            shared.outbox.send(&holder, message);
+        }
+    }
+
+    /// E8: another listed server hears a driver, which proves no more than that it lives.
+    pub(super) fn driver_seen(&mut self, from: &Identity, driver: Incarnation) {
+        let listed = self.shared.roster().is_some_and(|all| all.lists(from));
+        let full = self.drivers.len() >= super::DRIVERS_MAX;
+        if !listed || (full && !self.drivers.contains_key(&driver)) {
+            return;
+        }
+        let now = self.shared.now;
+        self.drivers.entry(driver).or_default().heard = now;
     }
 }

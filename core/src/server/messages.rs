@@ -46,6 +46,7 @@ impl ServerProcess {
             } => {
                 self.driver_beat(from, sequence, context, context_name, owns);
             }
+            Message::DriverSeen { driver } => self.driver_seen(from, driver),
             Message::JobHint { .. } | Message::DriverHeard { .. } => {}
         }
     }

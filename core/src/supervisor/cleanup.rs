@@ -1,60 +1,72 @@
 //! Deletes what is past: final jobs, final contexts and settled calls after `dao-cleanup-after`,
-//! their keys of idempotency a day after their end (protocol.md, Times; C5).
+//! their keys of idempotency a day after their end, and jobs that were refused in place and whose
+//! gateway died (protocol.md, Times; C5; J3).
 //!
-//! History lies in folders by hour (C1), so a pass walks the hours, one at a time, the newest
-//! first: two minutes after a take-over, then every hour (storage.md 11). Nothing of it is urgent:
-//! one store call is under way at most, and a pass that fails goes on with the next hour.
+//! History lies in folders by hour (C1), so a pass walks the hours, the newest first: two minutes
+//! after a take-over and then every hour (storage.md 11), once a day far back. Nothing of it is
+//! urgent: one store call is under way at most, looks come a second apart, and an hour that cannot
+//! be read is left to a later pass.
 //!
-//! | step | reads or writes |
+//! | stage | what is awaited |
 //! |---|---|
-//! | look | the three folders of an hour |
-//! | link | the keys of idempotency and last names that belong to what is past |
-//! | delete | some of it, under the fence; then look again |
+//! | looking | the folders of an hour |
+//! | linking | keys, last names and jobs that belong to some of what is past |
+//! | deleting | the commit of that, under the fence on the office (W2) |
+//! | doubting | whether a commit whose answer was lost was carried out (W4) |
 //!
-//! Not deleted yet: jobs refused in place whose gateway died, and objects of the binary store that
-//! no version of a binary names.
+//! Not done: objects of the binary store that no record names (a result whose job was never
+//! recorded, a binary whose versions are gone) stay. They need a list of all objects and a time of
+//! grace, since an object is stored before the record that names it.
+
+mod past;
 
 use super::{Supervisor, SupervisorWork};
 use crate::output::{Effect, Output};
-use crate::records::call::CallRecord;
-use crate::records::context::{ContextRecord, NameRecord};
+use crate::records::call::KeyRecord;
+use crate::records::context::NameRecord;
 use crate::records::decode;
-use crate::records::job::{JobRecord, Payload};
 use crate::records::key::{Key, Layout};
-use crate::records::transaction::{Query, ReadOutcome, Snapshot, Stored, Transaction, Version};
+use crate::records::transaction::{CommitOutcome, Query, ReadOutcome, Snapshot, Transaction};
 use crate::server::shared::{Purpose, Shared};
-use crate::time::{Stamp, Time};
+use crate::time::Time;
+use past::{Item, Rules};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 const FIRST_AFTER: Duration = Duration::from_secs(120);
 const EVERY: Duration = Duration::from_secs(3_600);
-const PACE: Duration = Duration::from_millis(100);
-/// Hours that a pass looks back beyond what is past.
-const HOURS_BACK: u64 = 60 * 24;
-const KEYS_AFTER: Duration = Duration::from_secs(24 * 3_600);
-/// Records that one transaction deletes; each may have a linked one.
-const RECORDS_AT_ONCE: usize = 20;
-/// Linked records that one transaction deletes, and that one look asks for.
-const LINKED_AT_ONCE: usize = 60;
-const LINKED_MAX: usize = 1_000;
+const FAR_EVERY: Duration = Duration::from_secs(24 * 3_600);
+/// The pauses between two hours, and between two transactions.
+const LOOK_PACE: Duration = Duration::from_secs(1);
+const DELETE_PACE: Duration = Duration::from_millis(100);
+/// What one transaction deletes: three records each at most, below the bound of operations (W6).
+const ITEMS_AT_ONCE: usize = 40;
 
-/// What is past of one hour.
+/// What is awaited of the store.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Past {
-    records: Vec<(Key, Version)>,
-    /// Records that may belong to them, with the context that a last name must name.
-    linked: Vec<(Key, Option<String>)>,
-    objects: Vec<String>,
+enum Stage {
+    #[default]
+    Idle,
+    Looking(u64),
+    Linking(Vec<Item>),
+    Deleting(Vec<Item>),
+    Doubting(Vec<Item>),
 }
 
 /// Where the pass is.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Cleanup {
     next: Option<Time>,
-    /// The hour that is looked at next, and the last one of the pass.
-    hours: Option<(u64, u64)>,
-    past: Option<Past>,
-    busy: bool,
+    /// When the next pass is due, once one has begun.
+    next_pass: Option<Time>,
+    next_far: Option<Time>,
+    /// The hours that this pass has yet to look at.
+    hours: VecDeque<u64>,
+    /// What is past of the hour that was looked at last: bounded as folders are.
+    items: VecDeque<Item>,
+    /// So many of them are deleted one by one, since a transaction with them was refused.
+    alone: usize,
+    stage: Stage,
 }
 
 impl Supervisor {
@@ -64,175 +76,218 @@ impl Supervisor {
             .cleanup
             .next
             .get_or_insert_with(|| now.after(FIRST_AFTER));
-        if self.cleanup.busy || now < due {
+        if self.cleanup.stage != Stage::Idle || now < due {
             return;
         }
-        let (Some(layout), stamp) = (shared.layout(), shared.stamps.now(now)) else {
+        let Some(layout) = shared.layout() else {
+            self.cleanup.rest(now, LOOK_PACE);
             return;
         };
-        let shortest = millis(KEYS_AFTER.min(shared.times().cleanup_after));
-        let newest = Stamp(stamp.0.saturating_sub(shortest)).hour();
-        let (hour, last) = self
-            .cleanup
-            .hours
-            .unwrap_or((newest, newest.saturating_sub(HOURS_BACK)));
-        if hour < last || hour == 0 {
-            self.cleanup = Cleanup {
-                next: Some(now.after(EVERY)),
-                ..Cleanup::default()
-            };
+        if !self.cleanup.items.is_empty() {
+            self.link(shared);
             return;
         }
-        self.cleanup.hours = Some((hour, last));
-        self.cleanup.busy = true;
-        let folders = ["done", "ended", "settled"].map(|what| layout.hour(what, hour));
-        let query = Query {
-            keys: Default::default(),
-            folders: folders.into(),
-        };
-        shared.read(
-            query,
-            Purpose::Supervisor(SupervisorWork::CleanupRead(self.epoch)),
-        );
+        let rules = rules(shared);
+        if self.cleanup.hours.is_empty() && self.cleanup.begin_pass(now) {
+            let far = self.cleanup.next_far.is_none_or(|at| now >= at);
+            if far {
+                self.cleanup.next_far = Some(now.after(FAR_EVERY));
+            }
+            self.cleanup.hours = rules.hours(far);
+        }
+        match self.cleanup.hours.pop_front() {
+            Some(hour) => {
+                self.cleanup.stage = Stage::Looking(hour);
+                self.read(shared, rules.look(&layout, hour));
+            }
+            None => self.cleanup.next = self.cleanup.next_pass,
+        }
     }
 
     pub(super) fn cleanup_deadline(&self) -> Option<Time> {
-        self.cleanup.next.filter(|_| !self.cleanup.busy)
+        self.cleanup
+            .next
+            .filter(|_| self.cleanup.stage == Stage::Idle)
     }
 
     pub(super) fn cleanup_was_read(&mut self, shared: &mut Shared, outcome: &ReadOutcome) {
-        let Some(layout) = shared.layout() else {
+        let stage = std::mem::take(&mut self.cleanup.stage);
+        self.cleanup.rest(shared.now, LOOK_PACE);
+        let (Some(layout), ReadOutcome::Snapshot(found)) = (shared.layout(), outcome) else {
+            // The store is away, or this cannot be read: a later pass comes by again.
             return;
         };
-        let ReadOutcome::Snapshot(found) = outcome else {
-            self.cleanup.past = None;
-            self.next_hour(shared);
-            return;
-        };
-        match self.cleanup.past.take() {
-            None => {
-                let past = past(shared, &layout, found);
-                if past.records.is_empty() && past.linked.is_empty() {
-                    self.next_hour(shared);
-                    return;
+        match stage {
+            Stage::Idle | Stage::Deleting(_) => {}
+            Stage::Looking(hour) => {
+                let (items, damaged) = rules(shared).past(&layout, hour, found);
+                if let Some(error) = damaged {
+                    shared.warn(&error);
                 }
-                let query = Query::keys(past.linked.iter().map(|(key, _)| key.clone()));
-                self.cleanup.past = Some(past);
-                let work = SupervisorWork::CleanupRead(self.epoch);
-                shared.read(query, Purpose::Supervisor(work));
+                self.cleanup.items = items;
+                self.cleanup.alone = 0;
+                if !self.cleanup.items.is_empty() {
+                    self.link(shared);
+                }
             }
-            Some(past) => self.delete(shared, past, found),
+            Stage::Linking(items) => self.delete(shared, &layout, items, found),
+            Stage::Doubting(items) => {
+                let left = |item: &Item| removed(item).any(|key| found.records.contains_key(key));
+                if !items.iter().any(left) {
+                    delete_objects(shared, items);
+                }
+            }
         }
     }
 
-    /// The deletion was answered: look at the same hour again, or give it up.
-    pub(super) fn cleanup_committed(&mut self, shared: &mut Shared, done: bool) {
-        let past = self.cleanup.past.take();
-        if done {
-            let names = past.map(|past| past.objects).unwrap_or_default();
-            if !names.is_empty() {
-                shared
-                    .outbox
-                    .push(Output::Effect(Effect::DeleteObjects { names }));
+    pub(super) fn cleanup_committed(&mut self, shared: &mut Shared, outcome: &CommitOutcome) {
+        let Stage::Deleting(items) = std::mem::take(&mut self.cleanup.stage) else {
+            return;
+        };
+        self.cleanup.rest(shared.now, DELETE_PACE);
+        match outcome {
+            CommitOutcome::Committed { .. } => delete_objects(shared, items),
+            CommitOutcome::Unknown => {
+                let query = Query::keys(items.iter().flat_map(removed).cloned());
+                if !query.keys.is_empty() {
+                    self.cleanup.stage = Stage::Doubting(items);
+                    self.read(shared, query);
+                }
             }
-            self.cleanup.busy = false;
-            self.cleanup.next = Some(shared.now.after(PACE));
-        } else {
-            self.next_hour(shared);
+            // Something changed meanwhile: one by one, so that it keeps nothing else from going.
+            CommitOutcome::Refused { operation } if *operation > 0 && items.len() > 1 => {
+                self.cleanup.alone = items.len();
+                for item in items.into_iter().rev() {
+                    self.cleanup.items.push_front(item);
+                }
+            }
+            CommitOutcome::Refused { .. } | CommitOutcome::NotSent { .. } => {
+                self.cleanup.rest(shared.now, LOOK_PACE);
+            }
         }
     }
 
-    fn delete(&mut self, shared: &mut Shared, past: Past, found: &Snapshot) {
+    /// Reads what belongs to the next items, if anything does.
+    fn link(&mut self, shared: &mut Shared) {
+        let items = self.cleanup.take_some();
+        let query = Query::keys(items.iter().flat_map(Item::links).cloned());
+        if query.keys.is_empty() {
+            if let Some(layout) = shared.layout() {
+                self.delete(shared, &layout, items, &Snapshot::default());
+            }
+            return;
+        }
+        self.cleanup.stage = Stage::Linking(items);
+        self.read(shared, query);
+    }
+
+    fn delete(&mut self, shared: &mut Shared, layout: &Layout, items: Vec<Item>, found: &Snapshot) {
+        self.cleanup.rest(shared.now, DELETE_PACE);
         let Some(mut transaction) = shared.fenced() else {
             return;
         };
         let guards = transaction.operations.len();
-        let linked = past.linked.iter().filter_map(|(key, named)| {
-            let stored = found.records.get(key)?;
-            names(key, stored, named.as_deref()).then(|| (key.clone(), stored.version))
-        });
-        transaction = linked
-            .take(LINKED_AT_ONCE)
-            .fold(transaction, |t, one| remove(t, &one));
-        transaction = past.records.iter().fold(transaction, remove);
-        if transaction.operations.len() == guards {
-            self.next_hour(shared);
-            return;
+        let rules = rules(shared);
+        let mut deleted = Vec::new();
+        for item in items {
+            let item = if item.place.is_some() {
+                match rules.placed(layout, &item, found) {
+                    None => continue,
+                    // Its key is not read yet.
+                    Some(placed) if placed.job.is_some() => {
+                        self.cleanup.items.push_back(placed);
+                        continue;
+                    }
+                    Some(orphan) => orphan,
+                }
+            } else {
+                item
+            };
+            transaction = remove(transaction, &item, found);
+            deleted.push(item);
         }
-        self.cleanup.past = Some(past);
-        let work = SupervisorWork::CleanupDelete(self.epoch);
-        shared.commit(transaction, Purpose::Supervisor(work));
+        if transaction.operations.len() > guards {
+            self.cleanup.stage = Stage::Deleting(deleted);
+            let work = SupervisorWork::CleanupDelete(self.epoch);
+            shared.commit(transaction, Purpose::Supervisor(work));
+        }
     }
 
-    fn next_hour(&mut self, shared: &Shared) {
-        self.cleanup.busy = false;
-        self.cleanup.next = Some(shared.now.after(PACE));
-        if let Some((hour, last)) = self.cleanup.hours {
-            // One below the last ends the pass.
-            self.cleanup.hours = Some((hour.saturating_sub(1), last));
-        }
+    fn read(&self, shared: &mut Shared, query: Query) {
+        let work = SupervisorWork::CleanupRead(self.epoch);
+        shared.read(query, Purpose::Supervisor(work));
     }
 }
 
-fn remove(transaction: Transaction, record: &(Key, Version)) -> Transaction {
-    transaction.delete(record.0.clone(), record.1)
+impl Cleanup {
+    fn rest(&mut self, now: Time, pace: Duration) {
+        self.next = Some(now.after(pace));
+    }
+
+    /// Whether a pass begins now; the next one is due an hour later.
+    fn begin_pass(&mut self, now: Time) -> bool {
+        let begins = self.next_pass.is_none_or(|at| now >= at);
+        if begins {
+            self.next_pass = Some(now.after(EVERY));
+        }
+        begins
+    }
+
+    fn take_some(&mut self) -> Vec<Item> {
+        let count = if self.alone > 0 { 1 } else { ITEMS_AT_ONCE };
+        self.alone = self.alone.saturating_sub(1);
+        let count = count.min(self.items.len());
+        self.items.drain(..count).collect()
+    }
 }
 
-/// Whether a linked record may be deleted: a last name only while it names that context.
-fn names(key: &Key, stored: &Stored, context: Option<&str>) -> bool {
-    let Some(context) = context else { return true };
-    decode::<NameRecord>(key, "a last name", stored)
-        .is_ok_and(|name| name.value.context.as_str() == context)
-}
-
-/// What of an hour's records is past. A record that cannot be read is left where it is.
-fn past(shared: &Shared, layout: &Layout, found: &Snapshot) -> Past {
-    let now = shared.stamps.now(shared.now);
+fn rules(shared: &Shared) -> Rules {
+    // Whoever waits for an outcome reads it first, even if nothing is kept at all.
     let keep = shared.times().cleanup_after;
-    let mut past = Past::default();
-    for (key, stored) in &found.records {
-        // Final records are written once, so this is when they became final.
-        let is_past = |after: Duration| stored.modified.after(after) <= now;
-        let gone = is_past(keep);
-        if !gone && !is_past(KEYS_AFTER) {
-            continue;
-        }
-        if past.records.len() >= RECORDS_AT_ONCE || past.linked.len() >= LINKED_MAX {
-            break;
-        }
-        if let Ok(job) = decode::<JobRecord>(key, "a final job", stored) {
-            past.linked
-                .extend(job.value.key.iter().map(|k| (layout.idempotency(k), None)));
-            if gone {
-                let payloads = [Some(job.value.config), job.value.result];
-                past.objects
-                    .extend(payloads.into_iter().flatten().filter_map(object));
-            }
-        } else if let Ok(call) = decode::<CallRecord>(key, "a settled call", stored) {
-            past.linked
-                .extend(call.value.key.iter().map(|k| (layout.idempotency(k), None)));
-        } else if let Ok(context) = decode::<ContextRecord>(key, "a final context", stored) {
-            if gone {
-                let last = layout.last_context(&context.value.name);
-                past.linked.push((last, Some(context.value.id.to_string())));
-            }
-        } else {
-            continue;
-        }
-        if gone {
-            past.records.push((key.clone(), stored.version));
-        }
-    }
-    past
-}
-
-fn object(payload: Payload) -> Option<String> {
-    match payload {
-        Payload::Inline(_) => None,
-        Payload::Object(name) => Some(name),
+    Rules {
+        now: shared.stamps.now(shared.now),
+        keep: keep.max(shared.times().client_deadline),
     }
 }
 
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+/// The records that an item removes in any case.
+fn removed(item: &Item) -> impl Iterator<Item = &Key> {
+    let both = item.record.iter().chain(item.job.iter());
+    both.map(|(key, _)| key)
+}
+
+/// Adds what an item deletes, each under the version that was read (W3).
+fn remove(mut transaction: Transaction, item: &Item, found: &Snapshot) -> Transaction {
+    if let Some(place) = &item.place {
+        transaction = transaction.check_absent(place.clone());
+    }
+    for (key, version) in item.record.iter().chain(item.job.iter()) {
+        transaction = transaction.delete(key.clone(), *version);
+    }
+    let key = item.key.as_ref().filter(|(key, object)| {
+        let stored = found.records.get(key);
+        let record = stored.and_then(|stored| decode::<KeyRecord>(key, "a key", stored).ok());
+        record.is_some_and(|record| record.value.object == *object)
+    });
+    let last = item.last.as_ref().filter(|(key, context)| {
+        let stored = found.records.get(key);
+        let record = stored.and_then(|one| decode::<NameRecord>(key, "a last name", one).ok());
+        record.is_some_and(|record| record.value.context == *context)
+    });
+    let linked = key.map(|(key, _)| key).into_iter();
+    for key in linked.chain(last.map(|(key, _)| key)) {
+        if let Some(stored) = found.records.get(key) {
+            transaction = transaction.delete(key.clone(), stored.version);
+        }
+    }
+    transaction
+}
+
+/// The records are gone, so nothing names their objects any more.
+fn delete_objects(shared: &mut Shared, items: Vec<Item>) {
+    let names: Vec<String> = items.into_iter().flat_map(|item| item.objects).collect();
+    if !names.is_empty() {
+        let effect = Effect::DeleteObjects { names };
+        shared.outbox.push(Output::Effect(effect));
+    }
 }

@@ -39,6 +39,8 @@ const RETRY: Duration = Duration::from_millis(100);
 pub(crate) struct DriverContact {
     pub(crate) heard: Time,
     pub(crate) linked: bool,
+    /// When the holder was told last, and which (E8).
+    pub(crate) reported: Option<(Time, Incarnation)>,
 }
 
 /// What the holder remembers of a context beside its records; nothing is lost with it.
@@ -293,7 +295,7 @@ impl Supervisor {
         }
         let done = matches!(outcome, CommitOutcome::Committed { .. });
         if matches!(work, SupervisorWork::CleanupDelete(_)) {
-            self.cleanup_committed(shared, done);
+            self.cleanup_committed(shared, outcome);
             return;
         }
         let retry = shared.now.after(RETRY);

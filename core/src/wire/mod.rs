@@ -88,6 +88,12 @@ pub enum Message {
         /// The roster's addresses, so that a driver finds servers that came after it started.
         servers: Vec<Identity>,
     },
+    /// A server that is not the holder hears a driver: the holder counts from the last beat that
+    /// any server reports (E8).
+    DriverSeen {
+        /// Which life of a driver.
+        driver: Incarnation,
+    },
 }
 
 /// Why a server is no member to join through.

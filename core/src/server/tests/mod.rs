@@ -2,6 +2,8 @@
 //! and its clock are in the hand of the test. One file a letter of the protocol.
 
 mod calls;
+mod cleanup;
+mod drivers;
 mod effects;
 mod estate;
 mod formation;

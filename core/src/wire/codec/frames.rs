@@ -95,6 +95,12 @@ pub(super) struct DriverHeard {
 }
 
 #[derive(Clone, PartialEq, Message)]
+pub(super) struct DriverSeen {
+    #[prost(fixed64, tag = "1")]
+    pub(super) driver: u64,
+}
+
+#[derive(Clone, PartialEq, Message)]
 pub(super) struct Beat {
     #[prost(message, optional, tag = "1")]
     pub(super) from: Option<Identity>,

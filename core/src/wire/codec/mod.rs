@@ -92,6 +92,7 @@ const CALL_HINT: u32 = 7;
 const JOB_HINT: u32 = 8;
 const DRIVER_BEAT: u32 = 9;
 const DRIVER_HEARD: u32 = 10;
+const DRIVER_SEEN: u32 = 11;
 
 /// The bytes of a message. Peers take them if its texts and lists are within the bounds of this
 /// module, which who makes the message has to see to.
@@ -149,6 +150,7 @@ pub fn encode_message(message: &Message) -> Vec<u8> {
         }
         .encode_to_vec(),
         Message::DriverHeard { sequence, servers } => encode_driver_heard(*sequence, servers),
+        Message::DriverSeen { driver } => frames::DriverSeen { driver: driver.0 }.encode_to_vec(),
     };
     let kind = kind_of(message);
     frames::Envelope { kind, body }.encode_to_vec()
@@ -166,6 +168,7 @@ const fn kind_of(message: &Message) -> u32 {
         Message::JobHint { .. } => JOB_HINT,
         Message::DriverBeat { .. } => DRIVER_BEAT,
         Message::DriverHeard { .. } => DRIVER_HEARD,
+        Message::DriverSeen { .. } => DRIVER_SEEN,
     }
 }
 
@@ -294,6 +297,11 @@ fn decode_work(kind: u32, body: &[u8]) -> Result<Message, WireError> {
                 sequence: frame.sequence,
                 servers: servers.collect::<Result<_, _>>()?,
             })
+        }
+        DRIVER_SEEN => {
+            let frame: frames::DriverSeen = parse("driver-seen", body, MESSAGE_BYTES_MAX)?;
+            let driver = Incarnation(frame.driver);
+            Ok(Message::DriverSeen { driver })
         }
         kind => Err(WireError::UnknownKind(kind)),
     }

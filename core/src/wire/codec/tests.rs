@@ -136,6 +136,9 @@ fn any_message() -> impl Strategy<Value = Message> {
             proptest::collection::vec(any_identity(), 0..MEMBERS_MAX)
         )
             .prop_map(|(sequence, servers)| Message::DriverHeard { sequence, servers }),
+        any::<u64>().prop_map(|driver| Message::DriverSeen {
+            driver: Incarnation(driver)
+        }),
     ]
 }
 
