@@ -234,15 +234,32 @@ fn c3_a_name_is_held_while_its_context_is_not_final() {
     assert_eq!(world.keys_with("context-name/").len(), 1);
 }
 
+/// C2, W3 †: the stop is guarded by the owner whose driver it tells, the answer by the stopping
+/// context.
 #[test]
 fn c2_a_second_deletion_answers_that_the_stop_is_under_way() {
     let mut world = World::with_context();
-    world.asks(2, deletion("etl"));
-    world.asks(3, deletion("etl"));
+    world.others_call(2, deletion("etl"));
+    let stop = [
+        "check singleton@0",
+        "check owner/#@1",
+        "put context/#@1",
+        "put call/018e2b1c-5f00-7000-8000-000000000002@0",
+    ];
+    assert_eq!(
+        world.written(&layout().context(&context_id(1))),
+        [ops(&stop)]
+    );
+    world.others_call(3, deletion("etl"));
+    let answer = &world.written(&layout().call(&call_id(3)))[0];
+    assert_eq!(
+        answer[..2],
+        ops(&["check singleton@0", "check context/#@2"])
+    );
     let outcome = CallOutcome::StopInProgress {
         context: context_id(1),
     };
-    assert_eq!(world.answer_to(3), Some(&Answer::Call(outcome)));
+    assert_eq!(world.settled(3), Some(outcome));
 }
 
 /// C4 †: an open call past its deadline is expired, guarded by its version.

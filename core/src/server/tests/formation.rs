@@ -71,6 +71,7 @@ fn f1_everybody_who_is_linked_is_contacted_and_again_each_second() {
     assert_eq!(contacted(&world), BTreeSet::from([1, 2]));
 }
 
+/// seed-join.md J1, J8, J14: whoever is a member, seed or not.
 #[test]
 fn f1_a_member_that_answers_is_joined_through() {
     let mut world = World::newcomer(&s(3), &[1, 2], 1);
@@ -142,6 +143,17 @@ fn f2_a_joiner_whose_generation_moved_on_comes_again_as_a_fresh_incarnation() {
     ack(&mut world, 1);
     world.lists(&[s(2)]);
     assert_eq!(world.stops, [StopReason::Reincarnate]);
+}
+
+/// seed-join.md J28: every member that answered is asked, and each names the same place.
+#[test]
+fn f1_two_members_that_answer_are_both_asked_for_the_same_place() {
+    let mut world = World::newcomer(&s(3), &[1, 2], 1);
+    for n in [1, 2] {
+        link(&mut world, n);
+        ack(&mut world, n);
+    }
+    assert_eq!(joins(&world), [(1, 3), (2, 3)]);
 }
 
 #[test]

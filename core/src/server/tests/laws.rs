@@ -434,7 +434,7 @@ fn run(start: Start, steps: &[Step]) -> World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(ProptestConfig::with_cases(150))]
 
     /// No panic, no spinning (a time-out is never due when it was just handled), no output after
     /// the last one, and every transaction within its laws.

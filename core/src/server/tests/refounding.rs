@@ -41,6 +41,7 @@ fn f4_a_pulse_that_stands_still_for_ten_seconds_lets_the_first_seed_found_again(
     assert!(world.server.view(world.now).ready);
 }
 
+/// seed-join.md J7, J17: whoever reaches nobody, but sees in the store that the cluster lives.
 #[test]
 fn f4_a_pulse_that_moves_keeps_everybody_waiting() {
     for watched in [true, false] {
@@ -217,4 +218,44 @@ fn f4_a_cluster_whose_office_cannot_be_read_is_not_founded_again() {
     world.pass(secs(1));
     let refounding = ["put cluster@0", "put singleton@2", "put pulse@0"];
     assert_eq!(world.written(&key::cluster()), [refounding]);
+}
+
+/// seed-join.md J21, J38, J39: its turn comes before the answers that wait in its queue. The guards
+/// decide, by the store, whether anybody lives; then the answers are heard.
+#[test]
+fn f4_a_server_that_slept_over_the_answers_joins_all_the_same() {
+    let mut world = restarted(1, &[2, 3]);
+    world.pass(secs(1));
+    world.watched = false;
+    world.pulses();
+    world.hold(key::cluster());
+    world.sleep(secs(40));
+    assert_eq!(world.held(), [REFOUNDING], "its last look was long ago");
+    world.let_go(Say::Commit);
+    assert_eq!(
+        world.listed(),
+        [s(2), s(3)],
+        "the guard on pulse was the second look"
+    );
+    let seeds = seed_digest(&config().seeds);
+    world.tell(Input::Link(LinkEvent::Up { peer: s(2) }));
+    let generation = Generation(3);
+    world.says(&s(2), Message::ContactAck { seeds, generation });
+    world.pass(secs(1));
+    let asks = |message: &Message| {
+        matches!(
+            message,
+            Message::Join {
+                generation: Generation(3),
+                ..
+            }
+        )
+    };
+    assert!(
+        world
+            .sent
+            .iter()
+            .any(|(to, message)| *to == s(2) && asks(message))
+    );
+    assert_eq!(world.listed(), [s(2), s(3)]);
 }

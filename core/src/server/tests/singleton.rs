@@ -304,7 +304,7 @@ fn s5_the_late_answer_of_an_older_challenge_starts_no_claim() {
     world.pass(ms(900));
     assert_eq!(world.held().len(), 2);
     world.answer_held(Say::Commit);
-    world.pass(ms(600));
+    world.pass(secs(5));
     assert_eq!((claims(&world), world.office().holder), (vec![], s(3)));
 }
 
