@@ -6,7 +6,6 @@ use crate::input::{
     Command, EffectReport, Input, LinkEvent, NewCall, NewJob, RequestId, RequestKey, Verdict,
 };
 use crate::output::{Answer, Effect};
-use crate::records::Rest;
 use crate::records::call::{CallOperation, CallOutcome, CallRecord, CallState};
 use crate::records::context::{
     ContextRecord, ContextState, DriverPhase, IntentNumber, LifeRecord, Owner, OwnerRecord,
@@ -14,6 +13,7 @@ use crate::records::context::{
 };
 use crate::records::job::{JobContextRecord, JobRecord, JobState, Payload};
 use crate::records::key::Key;
+use crate::records::{Rest, encode};
 use crate::wire::Message;
 use std::time::Duration;
 
@@ -137,22 +137,30 @@ impl World {
         self.other(|one| one.create(key, crate::records::encode(&record)));
     }
 
-    /// The driver of this context takes it.
+    /// The driver of this context takes it: owner and life in one transaction, as drivers do (E2).
     pub(super) fn driver_takes(&mut self, n: u64) {
         let key = layout().owner(&context_id(n));
         let mut record = self.get::<OwnerRecord>(&key).unwrap().value;
         record.owner = Some(owner());
-        self.puts(key, &record);
-        self.driver_says(n, DriverPhase::Starting);
+        let (life, said) = self.life_saying(n, DriverPhase::Starting);
+        self.other(|one| {
+            one.put_any(key, encode(&record))
+                .put_any(life, encode(&said))
+        });
     }
 
     pub(super) fn driver_says(&mut self, n: u64, phase: DriverPhase) {
+        let (key, record) = self.life_saying(n, phase);
+        self.puts(key, &record);
+    }
+
+    fn life_saying(&self, n: u64, phase: DriverPhase) -> (Key, LifeRecord) {
         let key = layout().life(&context_id(n));
         let mut record = self.get::<LifeRecord>(&key).unwrap().value;
         record.driver = Some(driver().incarnation);
         record.count += 1;
         record.phase = phase;
-        self.puts(key, &record);
+        (key, record)
     }
 
     pub(super) fn driver_is_ready(&mut self, n: u64) {
