@@ -3,7 +3,7 @@
 use crate::identity::Identity;
 use crate::input::Ticket;
 use crate::output::{ClusterEvent, Output};
-use crate::records::transaction::{Query, Snapshot, Transaction, TransactionId};
+use crate::records::transaction::{Query, Transaction, TransactionId};
 use crate::wire::Message;
 use std::collections::VecDeque;
 
@@ -82,14 +82,4 @@ impl Outbox {
         self.tickets = self.tickets.saturating_add(1);
         Ticket(self.tickets)
     }
-}
-
-/// Whether a read shows that a transaction of unknown outcome was committed: one of the records
-/// that it wrote still carries its id (W4).
-#[must_use]
-pub fn shows_commit(id: &TransactionId, found: &Snapshot) -> bool {
-    found
-        .records
-        .values()
-        .any(|stored| stored.written_by == *id)
 }

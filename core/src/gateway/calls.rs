@@ -1,6 +1,6 @@
 //! A call that changes contexts: written, watched, answered from its record (protocol.md C).
 
-use super::{KeyAnswer, Next, read_key, watch};
+use super::{KeyAnswer, Next, create_key, read_key, watch};
 use crate::identity::CallId;
 use crate::input::NewCall;
 use crate::output::Answer;
@@ -178,21 +178,13 @@ impl CallRequest {
             progress: CallState::Open,
             rest: Default::default(),
         };
-        let mut transaction = shared
+        let transaction = shared
             .outbox
             .transaction()
             .check_absent(layout.settled(&call.id))
             .create(layout.call(&call.id), encode(&record));
-        if let Some(key) = &call.key {
-            let object = KeyObject::Call(call.id.clone());
-            let value = KeyRecord {
-                request: key.request.clone(),
-                object,
-                rest: Default::default(),
-            };
-            transaction = transaction.create(layout.idempotency(&key.digest), encode(&value));
-        }
-        transaction
+        let object = KeyObject::Call(call.id.clone());
+        create_key(transaction, layout, call.key.as_ref(), object)
     }
 }
 

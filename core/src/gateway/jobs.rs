@@ -1,7 +1,7 @@
 //! Jobs as a gateway sees them: written beside the driver it saw, watched, answered from the record
 //! (protocol.md J1 to J3); and kills.
 
-use super::{DriverLinks, KeyAnswer, Next, read_key, watch};
+use super::{DriverLinks, KeyAnswer, Next, create_key, read_key, watch};
 use crate::identity::{ContextId, JobId};
 use crate::input::NewJob;
 use crate::output::Answer;
@@ -317,23 +317,15 @@ impl JobRequest {
         let place = JobContextRecord {
             context: context.clone(),
         };
-        let mut transaction = shared
+        let transaction = shared
             .outbox
             .transaction()
             .check(layout.owner(context), owner)
             .check_absent(layout.done(&job.id))
             .create(layout.job(context, &job.id), encode(&value))
             .create(layout.job_context(&job.id), encode(&place));
-        if let Some(key) = &job.key {
-            let object = KeyObject::Job(job.id.clone());
-            let value = KeyRecord {
-                request: key.request.clone(),
-                object,
-                rest: Default::default(),
-            };
-            transaction = transaction.create(layout.idempotency(&key.digest), encode(&value));
-        }
-        transaction
+        let object = KeyObject::Job(job.id.clone());
+        create_key(transaction, layout, job.key.as_ref(), object)
     }
 }
 

@@ -14,10 +14,11 @@ mod jobs;
 pub(crate) use calls::settle;
 
 use crate::identity::{ContextId, Identity};
-use crate::input::{Command, RequestId};
+use crate::input::{Command, RequestId, RequestKey};
 use crate::output::{Answer, Output};
 use crate::records::call::{KeyObject, KeyRecord};
-use crate::records::key::Key;
+use crate::records::encode;
+use crate::records::key::{Key, Layout};
 use crate::records::transaction::{Change, CommitOutcome, Query, ReadOutcome, Transaction};
 use crate::server::shared::{PendingCall, Purpose, Shared};
 use crate::server::work::GatewayWork;
@@ -312,6 +313,22 @@ impl Gateway {
 
 fn answer(shared: &mut Shared, request: RequestId, answer: Answer) {
     shared.outbox.push(Output::Answer { request, answer });
+}
+
+/// Adds the key of a request to the transaction that makes its call or job (C5).
+fn create_key(
+    transaction: Transaction,
+    layout: &Layout,
+    key: Option<&RequestKey>,
+    object: KeyObject,
+) -> Transaction {
+    let Some(key) = key else { return transaction };
+    let value = KeyRecord {
+        request: key.request.clone(),
+        object,
+        rest: Default::default(),
+    };
+    transaction.create(layout.idempotency(&key.digest), encode(&value))
 }
 
 /// What a record of a key of idempotency tells a request that came with it (C5).

@@ -207,9 +207,8 @@ pub fn own_session() -> io::Result<()> {
 }
 
 fn draw_incarnation() -> io::Result<Incarnation> {
-    let mut bytes = [0; 8];
-    getrandom::fill(&mut bytes).map_err(|e| io::Error::other(format!("no randomness: {e}")))?;
-    Ok(Incarnation(u64::from_be_bytes(bytes)))
+    let drawn = getrandom::u64().map_err(|e| io::Error::other(format!("no randomness: {e}")));
+    drawn.map(Incarnation)
 }
 
 fn open_log(path: &Path) -> io::Result<File> {

@@ -7,6 +7,7 @@ mod server;
 use crate::cli::{DriverArgs, KeeperArgs, StoreArgs, exit};
 use crate::config::Settings;
 use crate::engine::keeper;
+use crate::engine::launcher::own_session;
 use crate::store::embedded::run_store;
 use std::fmt::Display;
 use std::process::ExitCode;
@@ -47,7 +48,7 @@ pub fn server(settings: Settings) -> ExitCode {
 pub fn driver(settings: Settings, args: DriverArgs) -> ExitCode {
     // Its own session: what stops the server's terminal or unit does not stop it (E1). It fails
     // only for the leader of a group, which a shell makes of it; then it is detached as well.
-    let _ = rustix::process::setsid();
+    let _ = own_session();
     in_runtime(driver::run(settings, args))
 }
 

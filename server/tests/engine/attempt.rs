@@ -1,6 +1,6 @@
 //! The launcher of a server: launch, proof of death, kill.
 
-use crate::harness::{PATIENCE, until};
+use crate::harness::{PATIENCE, started, until};
 use doyen::engine::environment::{ATTEMPT, mark};
 use doyen::engine::launcher::{ServerLauncher, Surroundings};
 use doyen::engine::lock::DriverLock;
@@ -9,9 +9,7 @@ use doyen::engine::process_table::{boot_id, host_id, marked, start_time_of};
 use doyen_core::identity::{Address, ClusterId, ContextId, Incarnation};
 use doyen_core::input::{EffectReport, Verdict};
 use doyen_core::output::Effect;
-use doyen_core::records::Rest;
-use doyen_core::records::context::{ContextRecord, ContextState, IntentNumber, Owner, ProcessId};
-use doyen_core::time::Stamp;
+use doyen_core::records::context::{IntentNumber, Owner, ProcessId};
 use doyen_runtime::launcher::Launcher;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -109,24 +107,8 @@ fn sleeper(context: &ContextId, driver: u64, body: &str) -> Child {
 #[tokio::test]
 async fn a_driver_is_launched_with_its_arguments_its_mark_and_no_secret() {
     let host = Host::with("#!/bin/sh\necho \"$@\"; env; pwd; cat; touch done\n");
-    let record = ContextRecord {
-        id: host.context.clone(),
-        name: "n".into(),
-        settings: "{}".into(),
-        adhoc: false,
-        user: "u".into(),
-        state: ContextState::Started,
-        intent: None,
-        ending: None,
-        started: Stamp(1),
-        ended: None,
-        error: None,
-        application_id: None,
-        url: None,
-        rest: Rest::new(),
-    };
     let intent = IntentNumber(3);
-    let context = Box::new(record);
+    let context = Box::new(started(&host.context, "{}"));
     let report = host.report_of(Effect::Launch { context, intent }).await;
     let EffectReport::Launched { error: None, .. } = report else {
         panic!("{report:?}");
@@ -164,24 +146,8 @@ async fn a_program_that_is_not_there_is_reported() {
         (&unknowing, "knows no cluster"),
     ] {
         let (sender, mut reports) = mpsc::channel(1);
-        let context = ContextRecord {
-            id: host.context.clone(),
-            name: "n".into(),
-            settings: "{}".into(),
-            adhoc: false,
-            user: "u".into(),
-            state: ContextState::Started,
-            intent: None,
-            ending: None,
-            started: Stamp(1),
-            ended: None,
-            error: None,
-            application_id: None,
-            url: None,
-            rest: Rest::new(),
-        };
         let effect = Effect::Launch {
-            context: Box::new(context),
+            context: Box::new(started(&host.context, "{}")),
             intent: IntentNumber(1),
         };
         launcher.begin(effect, sender).await;

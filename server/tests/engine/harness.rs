@@ -136,7 +136,7 @@ impl Trial {
             sender,
             _data: None,
         };
-        let context = Box::new(trial.record(settings));
+        let context = Box::new(started(&trial.context, settings));
         trial.begin(Effect::StartEngine { context }).await;
         trial
     }
@@ -232,24 +232,25 @@ impl Trial {
         })
         .await;
     }
+}
 
-    fn record(&self, settings: &str) -> ContextRecord {
-        ContextRecord {
-            id: self.context.clone(),
-            name: "trial".into(),
-            settings: settings.into(),
-            adhoc: false,
-            user: "anonymous".into(),
-            state: ContextState::Started,
-            intent: None,
-            ending: None,
-            started: Stamp(1),
-            ended: None,
-            error: None,
-            application_id: None,
-            url: None,
-            rest: Rest::new(),
-        }
+/// A context that was just accepted.
+pub(crate) fn started(id: &ContextId, settings: &str) -> ContextRecord {
+    ContextRecord {
+        id: id.clone(),
+        name: "trial".into(),
+        settings: settings.into(),
+        adhoc: false,
+        user: "anonymous".into(),
+        state: ContextState::Started,
+        intent: None,
+        ending: None,
+        started: Stamp(1),
+        ended: None,
+        error: None,
+        application_id: None,
+        url: None,
+        rest: Rest::new(),
     }
 }
 
