@@ -114,7 +114,7 @@ fn end(id: &JobId, job: &Job, fence: Version, desk: &mut Desk) -> Transaction {
             unfit(id, desk)
         }
     };
-    let mut record = ended(&job.record, outcome);
+    let mut record = ended(job, outcome);
     let transaction = moved(&record, job, fence, desk);
     if over_bounds(&transaction).is_none() {
         return transaction;
@@ -123,7 +123,7 @@ fn end(id: &JobId, job: &Job, fence: Version, desk: &mut Desk) -> Transaction {
         "what is to be stored of job {id} is over the bound of a transaction: its result or error \
          is replaced by a note"
     ));
-    record = ended(&record, unfit(id, desk));
+    record = ended(job, unfit(id, desk));
     let transaction = moved(&record, job, fence, desk);
     if over_bounds(&transaction).is_none() {
         return transaction;
@@ -140,13 +140,15 @@ fn unfit(id: &JobId, desk: &Desk) -> Outcome {
     Outcome::failed(JobError::new("doyen.RecordTooLarge", text), desk.stamp())
 }
 
-fn ended(record: &JobRecord, outcome: Outcome) -> JobRecord {
+fn ended(job: &Job, outcome: Outcome) -> JobRecord {
     JobRecord {
+        // A result is proof that it ran, whatever the engine said.
+        never_ran: !job.ran && outcome.state != JobState::Finished,
         state: outcome.state,
         ended: Some(outcome.ended),
         error: outcome.error,
         result: outcome.result,
-        ..record.clone()
+        ..job.record.clone()
     }
 }
 

@@ -309,6 +309,7 @@ impl JobRequest {
             kill: false,
             started: shared.stamps.now(shared.now),
             ended: None,
+            never_ran: false,
             error: None,
             result: None,
             key: job.key.as_ref().map(|key| key.digest.clone()),
@@ -347,8 +348,10 @@ pub(crate) fn withdraw(
     }
 }
 
+/// A job is acknowledged only if its validation has passed (J2): one that failed or was killed
+/// before is answered as it ended, also to a client that does not wait (rest-api.md 5.4).
 fn over(job: &NewJob, record: JobRecord) -> Answer {
-    if job.sync {
+    if job.sync || record.never_ran {
         Answer::JobDone(Box::new(record))
     } else {
         Answer::JobAccepted(Box::new(record))

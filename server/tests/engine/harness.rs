@@ -190,6 +190,7 @@ impl Trial {
             kill: false,
             started: Stamp(1),
             ended: None,
+            never_ran: false,
             error: None,
             result: None,
             key: None,

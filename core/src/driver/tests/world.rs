@@ -127,6 +127,7 @@ pub(super) fn job(number: u16) -> JobRecord {
         kill: false,
         started: Stamp(1),
         ended: None,
+        never_ran: false,
         error: None,
         result: None,
         key: None,

@@ -329,6 +329,7 @@ pub(super) fn job(n: u64, state: JobState) -> JobRecord {
         kill: false,
         started: crate::time::Stamp(1),
         ended: None,
+        never_ran: false,
         error: None,
         result: None,
         key: None,

@@ -269,6 +269,7 @@ pub(crate) fn job(context: &ContextRecord, state: JobState) -> JobRecord {
         kill: false,
         started: Stamp(THEN),
         ended,
+        never_ran: false,
         error: None,
         result: None,
         key: None,
