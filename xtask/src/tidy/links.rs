@@ -50,6 +50,9 @@ fn check_link(
     if !root.join(&path).exists() {
         return Err(format!("leads to {path}, which is not there"));
     }
+    if page.starts_with(BOOK) && path.ends_with(".md") && !path.starts_with(BOOK) {
+        return Err("leaves the book, where `.md` becomes `.html`: link to its folder".to_owned());
+    }
     match pages.get(path.as_str()) {
         Some(text) if !fragment.is_empty() && !headings(text).any(|one| one == fragment) => {
             Err(format!("names no heading of {path}"))
@@ -155,14 +158,15 @@ mod tests {
     use super::*;
     use std::fs;
 
-    /// What is complained about in a book of these pages, beside one file `core/src/lib.rs`.
+    /// What is complained about in a book of these pages, beside two other files.
     fn complaints(pages: &[(&str, &str)]) -> Vec<String> {
         let root = tempfile::tempdir().unwrap();
         let sources: Vec<Source> = pages
             .iter()
             .map(|(path, text)| source(path, text))
             .collect();
-        for (path, text) in pages.iter().chain(&[("core/src/lib.rs", "")]) {
+        let others = [("core/src/lib.rs", ""), ("docs/deploy/README.md", "")];
+        for (path, text) in pages.iter().chain(&others) {
             let path = root.path().join(path);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, text).unwrap();
@@ -200,6 +204,7 @@ mod tests {
             ("[a](/etc/passwd)", "leaves the repository"),
             ("[a](../../../x.md)", "leaves the repository"),
             ("[a]: b.md", "which is not there"),
+            ("[a](../deploy/README.md)", "link to its folder"),
             ("[one](a.md) and [a](b.md)", "which is not there"),
         ] {
             let page = format!("# Title\n\n{line}\n");
