@@ -1,5 +1,7 @@
 //! Round trips, bounds and garbage of the encoding.
 
+mod mutations;
+
 use super::*;
 use crate::gossip::{Gossip, TOMBSTONES_MAX, Tombstones, VectorClock};
 use crate::identity::Address;
