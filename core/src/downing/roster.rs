@@ -376,7 +376,7 @@ fn roster_change(shared: &mut Shared, next: Roster) -> Option<Transaction> {
         };
         transaction = transaction
             .put(layout.singleton(), encode(&office), singleton.version)
-            .put_any(layout.pulse(), encode(&crate::join::pulse(epoch)));
+            .put_any(layout.pulse(), shared.raised_pulse(epoch, 0));
     } else if leaves_out {
         transaction = transaction.check(layout.singleton(), singleton.version);
     }

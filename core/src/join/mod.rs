@@ -354,12 +354,13 @@ impl Join {
             generation: cluster.roster.generation.next(),
             listed: vec![shared.me.clone()],
         };
+        let raised = shared.raised_pulse(epoch, 0);
         let transaction = shared
             .outbox
             .transaction()
             .put(key::cluster(), encode(&next), version)
             .put(layout.singleton(), encode(&office), singleton.version)
-            .put(layout.pulse(), encode(&pulse(epoch)), pulse_version);
+            .put(layout.pulse(), raised, pulse_version);
         self.committing = true;
         shared.commit(transaction, Purpose::Join(JoinWork::Refound));
     }

@@ -6,6 +6,7 @@ use crate::identity::Identity;
 use crate::output::ClusterEvent;
 use crate::records::cluster::ClusterRecord;
 use crate::records::key::{self, Key, Layout};
+use crate::records::singleton::{PulseRecord, SingletonRecord};
 use crate::records::transaction::{Change, Query, Snapshot, Stored, Transaction, written};
 use crate::records::{Versioned, decode};
 use crate::time::{Stamp, Time};
@@ -185,13 +186,16 @@ impl Follow {
         {
             shared.followed.pulse = Some(pulse.version);
             shared.followed.pulse_moved = shared.now;
+            // One that cannot be read counts all the same: its version is what matters.
+            let read = decoded::<PulseRecord>(shared, snapshot, &layout.pulse(), "a pulse");
+            shared.followed.pulse_rest = read.map(|pulse| pulse.value.rest).unwrap_or_default();
         }
     }
 }
 
 fn office(shared: &mut Shared, snapshot: &Snapshot) -> Option<Option<Identity>> {
     let layout = shared.layout()?;
-    let new: Versioned<crate::records::singleton::SingletonRecord> =
+    let new: Versioned<SingletonRecord> =
         decoded(shared, snapshot, &layout.singleton(), "the singleton")?;
     let before = shared.followed.singleton.clone();
     // As with the roster: a read from before our own commit must not take us back.

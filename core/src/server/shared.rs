@@ -7,11 +7,13 @@ use crate::identity::Identity;
 use crate::input::Ticket;
 use crate::outbox::Outbox;
 use crate::output::ClusterEvent;
-use crate::records::Versioned;
 use crate::records::cluster::{ClusterRecord, Generation, Roster};
 use crate::records::key::Layout;
-use crate::records::singleton::{ChallengeRecord, Epoch, SingletonRecord, SplitRecord};
+use crate::records::singleton::{
+    ChallengeRecord, Epoch, PulseRecord, SingletonRecord, SplitRecord,
+};
 use crate::records::transaction::{CommitOutcome, Query, ReadOutcome, Transaction, Version};
+use crate::records::{Rest, Versioned, encode};
 use crate::time::{StampClock, Time};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -50,6 +52,8 @@ pub(crate) struct Followed {
     pub(crate) challenge: Option<Versioned<ChallengeRecord>>,
     pub(crate) split: Option<Versioned<SplitRecord>>,
     pub(crate) pulse: Option<Version>,
+    /// What a newer release added to `pulse` (W7).
+    pub(crate) pulse_rest: Rest,
     /// When `pulse` was last seen to move, or first seen.
     pub(crate) pulse_moved: Time,
 }
@@ -140,6 +144,15 @@ impl Shared {
     /// Whether the office is ours as far as we know.
     pub(crate) fn holds_office(&self) -> bool {
         self.holder() == Some(&self.me) && self.listed_in.is_some()
+    }
+
+    /// The content of a raise of `pulse`: whoever writes it keeps what a newer release added (W7).
+    pub(crate) fn raised_pulse(&self, epoch: Epoch, count: u64) -> String {
+        encode(&PulseRecord {
+            epoch,
+            count,
+            rest: self.followed.pulse_rest.clone(),
+        })
     }
 
     /// Starts a transaction that carries the fence on the office as its first operation (W2).

@@ -10,12 +10,11 @@
 //! its transaction check; a wrong one is refused by the store and costs nothing.
 
 use crate::identity::Identity;
-use crate::join::pulse;
 use crate::output::{ClusterEvent, TakenBy};
 use crate::reachability::detector::Detector;
 use crate::records::encode;
 use crate::records::key;
-use crate::records::singleton::{ChallengeRecord, Epoch, PulseRecord, SingletonRecord};
+use crate::records::singleton::{ChallengeRecord, Epoch, SingletonRecord};
 use crate::records::transaction::{CommitOutcome, Version};
 use crate::server::shared::{Purpose, Shared};
 use crate::server::work::SingletonWork;
@@ -216,15 +215,11 @@ impl Singleton {
             return;
         };
         self.pulses = self.pulses.saturating_add(1);
-        let record = PulseRecord {
-            epoch: shared.epoch(),
-            count: self.pulses,
-            rest: Default::default(),
-        };
+        let raised = shared.raised_pulse(shared.epoch(), self.pulses);
         self.pulse_sent = Some(shared.now);
         self.answered = asked.or(self.answered);
         self.pulsing = true;
-        let transaction = transaction.put_any(layout.pulse(), encode(&record));
+        let transaction = transaction.put_any(layout.pulse(), raised);
         shared.commit(transaction, Purpose::Singleton(SingletonWork::Pulse));
     }
 
@@ -343,7 +338,7 @@ impl Singleton {
             .transaction()
             .put(layout.singleton(), encode(&office), singleton.version)
             .check(key::cluster(), cluster);
-        let raised = encode(&pulse(epoch));
+        let raised = shared.raised_pulse(epoch, 0);
         let transaction = match baseline {
             Some(version) => transaction.put(layout.pulse(), raised, version),
             None => transaction.put_any(layout.pulse(), raised),

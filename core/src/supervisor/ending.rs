@@ -136,12 +136,15 @@ impl Supervisor {
             )
         });
         let last = layout.last_context(&context.name);
+        let known = found.records.get(&last);
+        // One that cannot be read has nothing that could be kept (W7).
+        let kept = known.and_then(|known| decode::<NameRecord>(&last, "a last name", known).ok());
         let named = encode(&NameRecord {
             context: id.clone(),
-            rest: Default::default(),
+            rest: kept.map(|kept| kept.value.rest).unwrap_or_default(),
         });
-        let transaction = match found.records.get(&last) {
-            Some(stored) => transaction.put(last, named, stored.version),
+        let transaction = match known {
+            Some(known) => transaction.put(last, named, known.version),
             None => transaction.create(last, named),
         };
         let mut transaction = transaction

@@ -378,6 +378,13 @@ impl World {
         self.other(|transaction| transaction.put_any(key, encode(&record)));
     }
 
+    pub(super) fn change_life(&mut self, change: impl FnOnce(&mut LifeRecord)) {
+        let key = self.layout.life(&context_id());
+        let mut record = self.life();
+        change(&mut record);
+        self.other(|transaction| transaction.put_any(key, encode(&record)));
+    }
+
     pub(super) fn get<T: DeserializeOwned>(&self, key: &Key) -> Option<Versioned<T>> {
         let found: Snapshot = self.store.read(&Query::keys([key.clone()]), self.stamp());
         found

@@ -1,7 +1,8 @@
 //! Laws that hold whatever a server is told, in whatever order and at whatever time.
 
-use super::estate::{context_id, creation, deletion, job_id, key, new_job};
+use super::estate::{context_id, creation, deletion, job_id, job_key, key, new_job};
 use super::hands::{text, writes};
+use super::newer::is_newer;
 use super::world::{Say, World, config, layout, ms, reborn, s, secs};
 use crate::identity::{CallId, Identity};
 use crate::input::{Command, Input, LinkEvent, RequestId, Ticket, Verdict};
@@ -61,6 +62,7 @@ enum Step {
     OthersCall(u64, bool),
     Driver(u8),
     Nonsense(u64),
+    Newer(u8),
     Leave,
 }
 
@@ -101,6 +103,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (n(), 4..8_u64).prop_map(|(one, epoch)| Step::Challenge(one, epoch)),
         1 => (n(), 2..6_u64).prop_map(|(one, g)| Step::Announce(one, g)),
         1 => (0..3_u8).prop_map(Step::Damage),
+        2 => (0..12_u8).prop_map(Step::Newer),
         1 => Just(Step::Everything),
         1 => (0..100_u64).prop_map(Step::Nonsense),
     ];
@@ -243,6 +246,16 @@ fn store(world: &mut World, step: Step) {
                 world.other(|one| one.put_any(key, "{".into()));
             }
         }
+        Step::Newer(what) => {
+            let mut all = holdable().to_vec();
+            let numbers = [1, 5, 21];
+            all.extend(numbers.map(|n| layout().call(&CallId::new(context_id(n).as_str()))));
+            all.push(job_key(1));
+            let key = all[usize::from(what)].clone();
+            if world.get_text(&key).is_some_and(|text| !is_newer(&text)) {
+                world.newer(key);
+            }
+        }
         Step::Everything => world.tell(Input::StoreChanged(Change::Everything)),
         Step::OthersCall(n, new) if exists && world.keys_with(&format!("{n:012x}")).is_empty() => {
             let operation = if new {
@@ -379,6 +392,7 @@ fn lawful(world: &World, one: &Transaction) {
         assert!(has("check cluster@") || has("put cluster@"), "{ops:?}");
         assert!(has("put pulse"), "{ops:?}");
     }
+    keeps_unknown_fields(world, one, &ops);
     assert!(one.encoded_bytes() <= crate::records::transaction::TRANSACTION_BYTES_MAX);
     for write in writes(one) {
         if let Operation::Put {
@@ -408,6 +422,41 @@ fn lawful(world: &World, one: &Transaction) {
                 assert_eq!(next.epoch, known.value.epoch.next(), "S2: {ops:?}");
             }
         }
+    }
+}
+
+/// W7: what replaces a record in the version that it has now, and what a record moves to when it is
+/// over, has every field that it has.
+fn keeps_unknown_fields(world: &World, one: &Transaction, ops: &[String]) {
+    let moves = [
+        ("call/", "settled/"),
+        ("context/", "ended/"),
+        ("job/", "done/"),
+    ];
+    for write in writes(one) {
+        let (Operation::Put { key, version, .. } | Operation::Delete { key, version }) = write
+        else {
+            continue;
+        };
+        let newer = world.get_text(key).is_some_and(|text| is_newer(&text));
+        let current = || {
+            world
+                .get::<serde_json::Value>(key)
+                .map(|known| known.version)
+        };
+        if !newer || version.is_none() || current() != *version {
+            continue;
+        }
+        let of = |folder: &str| key.as_str().starts_with(&format!("c/one/{folder}"));
+        let moved = moves.iter().find(|(from, _)| of(from)).map(|(_, to)| to);
+        let next = writes(one).into_iter().find_map(|next| match next {
+            Operation::Put { key: at, value, .. } if at == key => Some(value),
+            Operation::Create { key: at, value } => (at.name() == key.name()
+                && moved.is_some_and(|to| at.as_str().contains(to)))
+            .then_some(value),
+            _ => None,
+        });
+        assert!(next.is_none_or(|next| is_newer(next)), "W7: {key}: {ops:?}");
     }
 }
 

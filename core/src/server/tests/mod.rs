@@ -11,6 +11,7 @@ mod hands;
 mod jobs;
 mod laws;
 mod leave;
+mod newer;
 mod office;
 mod refounding;
 mod roster;

@@ -1,0 +1,4 @@
+//! What a run shows: every input, output, store transaction, effect, call and fault, in order.
+//! Both engines say it in these words, and oracles, trace hash, counters and `explain` listen.
+
+pub mod seen;
