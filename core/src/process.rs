@@ -69,7 +69,8 @@ pub struct ClusterView {
     pub not_ready: Option<String>,
     /// Milliseconds since the last success with the store; `None` before the first.
     pub store_age_ms: Option<u64>,
-    /// Whether some listed server says in its beats that it has the store.
+    /// Whether another listed server had the store while this one had none of it for `vacant-after`
+    /// (S7), as its beats tell.
     #[serde(default)]
     pub others_have_store: bool,
     /// The members, servers by age, then drivers.

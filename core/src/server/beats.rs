@@ -87,20 +87,23 @@ impl ServerProcess {
         targets
     }
 
+    /// S7: whether another listed server did something in the store while we had none of it for
+    /// `vacant-after`: its last success is so much later than ours. Both may be away from it since.
     pub(super) fn others_have_store(&self) -> bool {
         let shared = &self.shared;
-        let fresh = shared
-            .times()
-            .vacant_after
-            .saturating_add(shared.times().slow_beat);
+        let mine = shared.store_success.unwrap_or(shared.started);
+        // A beat may be one renewal old when it is sent, so the success may be as much older.
+        let later = mine
+            .after(shared.times().vacant_after)
+            .after(shared.times().beat_renewal);
         let listed = shared
             .roster()
             .into_iter()
             .flat_map(|roster| &roster.listed);
         listed.filter(|one| **one != shared.me).any(|one| {
             self.detector.heard(one).is_some_and(|(at, beat)| {
-                shared.now.since(at) < shared.times().detection
-                    && u128::from(beat.store_age_ms) < fresh.as_millis()
+                let age = Duration::from_millis(beat.store_age_ms);
+                shared.now.since(at) < shared.times().detection && at >= later.after(age)
             })
         })
     }
