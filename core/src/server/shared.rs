@@ -77,6 +77,8 @@ pub(crate) struct Shared {
     /// Whether we are leaving in order.
     pub(crate) leaving: bool,
     pub(crate) store_success: Option<Time>,
+    /// Since when every call of ours was answered.
+    pub(crate) store_since: Time,
     store_reachable: bool,
     pending: BTreeMap<Ticket, PendingCall>,
 }
@@ -94,6 +96,7 @@ impl Shared {
             listed_in: None,
             leaving: false,
             store_success: None,
+            store_since: now,
             store_reachable: true,
             pending: BTreeMap::new(),
         }
@@ -234,6 +237,7 @@ impl Shared {
         self.store_success = Some(self.store_success.map_or(sent, |last| last.max(sent)));
         if !self.store_reachable {
             self.store_reachable = true;
+            self.store_since = self.now;
             self.outbox
                 .event(ClusterEvent::StoreReachable { reachable: true });
         }

@@ -254,7 +254,9 @@ impl Singleton {
         let times = shared.times();
         let silent = self.heard.max(self.counting_since);
         let by_silence = is_owed_beats(shared).then(|| silent.after(times.claim_after));
-        let still = shared.followed.pulse_moved.max(self.counting_since);
+        // Without the store nobody sees `pulse`, and the holder cannot raise it.
+        let seen = self.counting_since.max(shared.store_since);
+        let still = shared.followed.pulse_moved.max(seen);
         let by_pulse = still.after(times.hung_after);
         let due = by_silence
             .map_or(by_pulse, |by_silence| by_silence.min(by_pulse))
