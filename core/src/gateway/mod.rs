@@ -4,11 +4,13 @@
 //! | a request is | until |
 //! |---|---|
 //! | looking (jobs: for its context) | the records are read |
+//! | creating (jobs: a context of its own) | that runs, see `adhoc` |
 //! | writing | its transaction is answered |
 //! | waiting | its record is where the route wants it, or its time is over |
 //! | expiring (an open call) | the store's clock is past its deadline, or a bound of our own |
 //! | withdrawing (an open call past its deadline, a refused job) | its record is gone |
 
+mod adhoc;
 mod calls;
 mod jobs;
 
@@ -100,8 +102,9 @@ impl Gateway {
                 )
             }
             Command::Submit { request, job } => {
-                let wait = job.wait;
-                (request, Asked::Job(Box::new(JobRequest::new(job))), wait)
+                let job = JobRequest::new(job);
+                let wait = job.first_wait(shared);
+                (request, Asked::Job(Box::new(job)), wait)
             }
             Command::KillJob { request, job } => (
                 request,
@@ -273,7 +276,7 @@ impl Gateway {
         };
         let next = match &mut held.asked {
             Asked::Call(one) => one.expired(shared),
-            Asked::Job(one) => Next::Answer(one.expired()),
+            Asked::Job(one) => one.expired(shared),
             Asked::Kill(one) => Next::Answer(one.expired()),
         };
         // Whatever is left to do about it must be done soon: one look and one commit.
@@ -284,6 +287,11 @@ impl Gateway {
 
     fn carry_out(&mut self, shared: &mut Shared, request: RequestId, mut held: Held, next: Next) {
         held.look_at = shared.now.after(LOOK_AGAIN);
+        if let Asked::Job(job) = &mut held.asked
+            && let Some(wait) = job.next_wait()
+        {
+            held.deadline = shared.now.after(wait);
+        }
         match next {
             Next::Answer(given) => {
                 answer(shared, request, given);

@@ -223,6 +223,7 @@ fn create(
         error: None,
         application_id: None,
         url: None,
+        key: call.value.key.clone().filter(|_| *adhoc),
         rest: Default::default(),
     };
     let owner = OwnerRecord {

@@ -3,15 +3,16 @@
 
 use super::contexts::Whole;
 use super::{Supervisor, SupervisorWork};
-use crate::identity::ContextId;
+use crate::identity::{CallId, ContextId};
 use crate::output::ClusterEvent;
-use crate::records::call::{CallOperation, CallOutcome};
+use crate::records::call::{CallOperation, CallOutcome, KeyObject, KeyRecord};
 use crate::records::context::{ContextState, NameRecord};
 use crate::records::encode;
 use crate::records::job::{JobError, JobRecord, JobRefusal, JobState};
 use crate::records::key::{Key, Layout};
 use crate::records::transaction::{Query, ReadOutcome, Snapshot, Transaction, Version};
 use crate::records::{RecordError, Versioned, decode};
+use crate::server::follow::decoded;
 use crate::server::shared::{Purpose, Shared};
 
 /// Jobs that one transaction ends: each may carry an inline configuration, and a transaction is
@@ -76,6 +77,7 @@ impl Supervisor {
                 query
                     .keys
                     .insert(layout.last_context(&whole.context.value.name));
+                query.keys.extend(key_of(&layout, whole));
                 let work = SupervisorWork::EndingRead(self.epoch, id.clone());
                 shared.read(query, Purpose::Supervisor(work));
             }
@@ -119,7 +121,7 @@ impl Supervisor {
     /// The last step: everything of the context moves to what is final, and its calls are settled.
     fn finish(
         &self,
-        shared: &Shared,
+        shared: &mut Shared,
         transaction: Transaction,
         layout: &Layout,
         whole: &Whole,
@@ -153,19 +155,53 @@ impl Supervisor {
             .delete(layout.context_name(&context.name), Version(0))
             .delete(layout.owner(id), whole.owner.version)
             .delete(layout.life(id), whole.life.version);
+        let mut created = true;
         for call in self.accepted_calls(id) {
             let outcome = match &call.value.operation {
-                CallOperation::CreateContext { .. } => CallOutcome::ContextFailed {
-                    context: id.clone(),
-                    error: failed.clone(),
-                },
+                CallOperation::CreateContext { .. } => {
+                    created = false;
+                    CallOutcome::ContextFailed {
+                        context: id.clone(),
+                        error: failed.clone(),
+                    }
+                }
                 CallOperation::DeleteContext { .. } => CallOutcome::ContextStopped {
                     context: id.clone(),
                 },
             };
             transaction = self.settle_call(transaction, layout, &call, outcome);
         }
-        transaction
+        // A creation that is settled here as failed frees its key by that.
+        if created {
+            free_key(shared, transaction, layout, whole, found)
+        } else {
+            transaction
+        }
+    }
+}
+
+/// Where the key of an ad-hoc creation lies.
+fn key_of(layout: &Layout, whole: &Whole) -> Option<Key> {
+    let digest = whole.context.value.key.as_ref()?;
+    Some(layout.idempotency(digest))
+}
+
+/// C5: the key of an ad-hoc creation goes with its context, which took one job or none; unless it
+/// was cleaned up, or belongs to a later creation.
+fn free_key(
+    shared: &mut Shared,
+    transaction: Transaction,
+    layout: &Layout,
+    whole: &Whole,
+    found: &Snapshot,
+) -> Transaction {
+    let Some(key) = key_of(layout, whole) else {
+        return transaction;
+    };
+    let creation = KeyObject::Call(CallId::new(whole.context.value.id.as_str()));
+    match decoded::<KeyRecord>(shared, found, &key, "a key") {
+        Some(record) if record.value.object == creation => transaction.delete(key, record.version),
+        Some(_) | None => transaction,
     }
 }
 

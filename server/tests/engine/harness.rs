@@ -251,6 +251,7 @@ pub(crate) fn started(id: &ContextId, settings: &str) -> ContextRecord {
         error: None,
         application_id: None,
         url: None,
+        key: None,
         rest: Rest::new(),
     }
 }

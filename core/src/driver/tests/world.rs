@@ -109,6 +109,7 @@ pub(super) fn context() -> ContextRecord {
         error: None,
         application_id: None,
         url: None,
+        key: None,
         rest: Rest::new(),
     }
 }

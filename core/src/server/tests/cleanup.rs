@@ -78,6 +78,7 @@ fn final_context(world: &mut World, n: u64) -> (Key, ContextId) {
         error: None,
         application_id: None,
         url: None,
+        key: None,
         rest: Rest::new(),
     };
     let key = layout().ended(&context);

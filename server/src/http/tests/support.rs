@@ -246,6 +246,7 @@ pub(crate) fn context(name: &str, state: ContextState) -> ContextRecord {
         error: None,
         application_id: None,
         url: None,
+        key: None,
         rest: BTreeMap::new(),
     }
 }
