@@ -28,7 +28,7 @@ use crate::server::work::GatewayWork;
 use crate::time::Time;
 use calls::CallRequest;
 use jobs::{JobRequest, KillRequest};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// A lost event costs at most this long: every request looks again by itself.
@@ -369,8 +369,5 @@ fn read_key(record: &KeyRecord, request_digest: &str) -> KeyAnswer {
 }
 
 fn watch(keys: impl IntoIterator<Item = Key>) -> Query {
-    Query {
-        keys: keys.into_iter().collect::<BTreeSet<_>>(),
-        folders: BTreeSet::new(),
-    }
+    Query::keys(keys)
 }

@@ -178,7 +178,11 @@ impl Follow {
             .into_iter()
             .filter_map(|(key, stored)| Some((key, stored?)))
             .collect();
-        let snapshot = Snapshot { records, stamp };
+        let snapshot = Snapshot {
+            records,
+            stamp,
+            ..Snapshot::default()
+        };
         self.take(shared, &snapshot)
     }
 

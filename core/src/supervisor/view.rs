@@ -22,7 +22,6 @@ impl View {
     /// The query that reads all of it.
     pub(super) fn query(layout: &Layout) -> Query {
         Query {
-            keys: Default::default(),
             folders: [
                 layout.calls(),
                 layout.contexts(),
@@ -30,6 +29,7 @@ impl View {
                 layout.lives(),
             ]
             .into(),
+            ..Query::default()
         }
     }
 
