@@ -12,6 +12,7 @@
 use super::keep_oldest::is_preferred;
 use crate::identity::Identity;
 use crate::membership::{Membership, Status};
+use crate::planted::planted;
 use crate::reachability::detector::Detector;
 use crate::records::cluster::{Generation, Roster};
 use crate::records::encode;
@@ -176,10 +177,14 @@ impl RosterKeeper {
             .collect();
         if unconnected.is_empty() {
             // Having been connected with all since it was sent voids an announcement (R4).
-            self.announcement = None;
+            if !planted!(AnnouncementNotVoided) {
+                self.announcement = None;
+            }
             self.since = None;
             self.hurried = None;
-        } else if unconnected != self.unconnected || self.since.is_none() {
+        } else if (unconnected != self.unconnected && !planted!(QuietNotRestarted))
+            || self.since.is_none()
+        {
             self.since = Some(shared.now);
         }
         if self
@@ -207,15 +212,16 @@ impl RosterKeeper {
         let known = |joiner: &Identity| {
             let theirs = detector.heard(joiner).map(|(_, beat)| beat);
             detector.connected(now, detection, me, joiner)
-                && theirs.is_some_and(|theirs| {
-                    connected.iter().filter(|one| *one != me).all(|one| {
-                        let replaced = one.address == joiner.address;
-                        let heard = detector.heard(one).map(|(_, beat)| beat);
-                        replaced
-                            || (theirs.hears.contains(one)
-                                && heard.is_some_and(|beat| beat.hears.contains(joiner)))
-                    })
-                })
+                && (planted!(ListsUnconnected)
+                    || theirs.is_some_and(|theirs| {
+                        connected.iter().filter(|one| *one != me).all(|one| {
+                            let replaced = one.address == joiner.address;
+                            let heard = detector.heard(one).map(|(_, beat)| beat);
+                            replaced
+                                || (theirs.hears.contains(one)
+                                    && heard.is_some_and(|beat| beat.hears.contains(joiner)))
+                        })
+                    }))
         };
         let room = shared
             .limits()
@@ -239,7 +245,13 @@ impl RosterKeeper {
             return;
         }
         let preferred = is_preferred(roster, connected, shared.config.get().down_if_alone);
-        if preferred || self.announcement.is_some() {
+        if planted!(SplitNotRecomputed)
+            && let (Some(_), Some(split)) = (self.announcement, &shared.followed.split)
+        {
+            let announced = roster.keeping(&split.value.connected);
+            return self.change(shared, announced);
+        }
+        if preferred || self.announcement.is_some() || planted!(SplitUnannounced) {
             self.hurried = None;
             // Recomputed in the step that sends it: `connected` is of this very moment.
             self.change(shared, roster.keeping(connected));
@@ -358,7 +370,9 @@ fn roster_change(shared: &mut Shared, next: Roster) -> Option<Transaction> {
         .listed
         .iter()
         .any(|one| !next.lists(one));
-    let takes = !next.lists(&singleton.value.holder) && next.lists(&shared.me);
+    let takes = !next.lists(&singleton.value.holder)
+        && next.lists(&shared.me)
+        && !planted!(LeftOutKeepsOffice);
     let mut record = cluster.value;
     record.roster = next;
     let mut transaction =
@@ -377,7 +391,7 @@ fn roster_change(shared: &mut Shared, next: Roster) -> Option<Transaction> {
         transaction = transaction
             .put(layout.singleton(), encode(&office), singleton.version)
             .put_any(layout.pulse(), shared.raised_pulse(epoch, 0));
-    } else if leaves_out {
+    } else if leaves_out && !planted!(LeavesOutUnguarded) {
         transaction = transaction.check(layout.singleton(), singleton.version);
     }
     Some(transaction)

@@ -4,6 +4,7 @@ use super::{KeyAnswer, Next, create_key, read_key, watch};
 use crate::identity::CallId;
 use crate::input::NewCall;
 use crate::output::Answer;
+use crate::planted::planted;
 use crate::records::call::{CallOutcome, CallRecord, CallState, KeyObject, KeyRecord};
 use crate::records::encode;
 use crate::records::key::Layout;
@@ -203,6 +204,12 @@ pub(crate) fn settle(
     let transaction = transaction
         .delete(layout.call(&record.id), version)
         .create(layout.settled(&record.id), encode(&settled));
+    let transaction = if planted!(SettlesBlindly) {
+        crate::planted::unguarded(transaction, &layout.call(&record.id))
+    } else {
+        transaction
+    };
+    let keeps = keeps || planted!(KeyOutlivesRefusal);
     match record.key.as_ref().filter(|_| !keeps) {
         Some(digest) => transaction.delete(layout.idempotency(digest), Version(0)),
         None => transaction,
