@@ -142,7 +142,8 @@ pub struct NewCall {
     pub key: Option<RequestKey>,
     /// What it asks.
     pub operation: CallOperation,
-    /// How long the client waits for the object to get where the route wants it.
+    /// How long the client waits for the object to get where the route wants it, and within how
+    /// long it must be decided, both bounded by `gateway_hold` (C4); zero: as long as that.
     pub wait: Duration,
 }
 

@@ -183,6 +183,19 @@ impl Gossip {
         }
     }
 
+    /// [`Self::check`] of a state that came, beside the own one, which is sound: of an equal state
+    /// only who has seen it is left to look at.
+    ///
+    /// # Errors
+    /// As [`Self::check`].
+    pub fn check_beside(&self, own: &Self) -> Result<(), Violation> {
+        let seen_by_members = || self.seen.iter().all(|one| self.members.contains_key(one));
+        if self.content_equals(own) && seen_by_members() {
+            return Ok(());
+        }
+        self.check()
+    }
+
     /// Adds a member, or raises it to the status of higher priority (membership.md B). The version
     /// text is unknown (empty) when a member is first known from the roster.
     fn take_member(&mut self, member: &Member) {

@@ -23,7 +23,7 @@ use crate::records::job::JobError;
 use crate::records::transaction::Transaction;
 use crate::server::shared::{Purpose, Shared};
 use crate::time::Time;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// A context with the records that belong to it.
 pub(super) struct Whole {
@@ -50,7 +50,7 @@ impl Supervisor {
         shared: &mut Shared,
         id: &ContextId,
         drivers: &BTreeMap<Incarnation, DriverContact>,
-        alive: &BTreeSet<Identity>,
+        alive: &dyn Fn(&Shared, &Identity) -> bool,
     ) {
         let local = self.local(id);
         if local.busy {
@@ -117,7 +117,7 @@ impl Supervisor {
         whole: &Whole,
         intent: &Intent,
         launcher: &Identity,
-        alive: &BTreeSet<Identity>,
+        alive: &dyn Fn(&Shared, &Identity) -> bool,
     ) {
         let Local {
             since,
@@ -147,7 +147,7 @@ impl Supervisor {
             }
             self.verify(shared, id, None, verify_at);
             self.wake(late);
-        } else if alive.contains(launcher) && shared.now < since.after(VERIFY_EVERY) {
+        } else if alive(shared, launcher) && shared.now < since.after(VERIFY_EVERY) {
             self.wake(since.after(VERIFY_EVERY));
         } else {
             // E2: an intent that no driver took may be superseded; the late driver comes too late.

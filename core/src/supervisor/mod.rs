@@ -194,7 +194,7 @@ impl Supervisor {
         &mut self,
         shared: &mut Shared,
         drivers: &BTreeMap<Incarnation, DriverContact>,
-        alive: &BTreeSet<Identity>,
+        alive: impl Fn(&Shared, &Identity) -> bool,
     ) {
         if self.phase == Phase::Idle || self.epoch != shared.epoch() {
             return;
@@ -215,7 +215,7 @@ impl Supervisor {
         self.due = None;
         self.decide_calls(shared);
         for context in self.view.contexts.keys().cloned().collect::<Vec<_>>() {
-            self.evaluate(shared, &context, drivers, alive);
+            self.evaluate(shared, &context, drivers, &alive);
         }
         let live = &self.view.contexts;
         self.locals

@@ -54,8 +54,7 @@ impl Serialize for Fault {
 
 impl<'de> Deserialize<'de> for Fault {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let table = Rest::deserialize(from)?;
-        read(table).map_err(serde::de::Error::custom)
+        tagged::with(from, read)
     }
 }
 
@@ -332,4 +331,18 @@ pub enum Topology {
     Bridge(Vec<Target>, Target, Vec<Target>),
     /// In a ring, each reaches only a majority around itself.
     MajoritiesRing,
+}
+
+impl Topology {
+    /// Everybody that it names.
+    #[must_use]
+    pub fn targets(&self) -> Vec<&Target> {
+        match self {
+            Self::Sides(sides) => sides.iter().flatten().collect(),
+            Self::Isolate(alone) => alone.iter().collect(),
+            Self::OneWay(from, to) => from.iter().chain(to).collect(),
+            Self::Bridge(one, middle, other) => one.iter().chain([middle]).chain(other).collect(),
+            Self::MajoritiesRing => Vec::new(),
+        }
+    }
 }

@@ -4,12 +4,14 @@
 mod adhoc;
 mod calls;
 mod cleanup;
+mod deadlines;
 mod drivers;
 mod effects;
 mod estate;
 mod formation;
 mod hands;
 mod jobs;
+mod lawful;
 mod laws;
 mod leave;
 mod newer;
