@@ -22,7 +22,6 @@ impl View {
     /// The query that reads all of it.
     pub(super) fn query(layout: &Layout) -> Query {
         Query {
-            keys: Default::default(),
             folders: [
                 layout.calls(),
                 layout.contexts(),
@@ -30,13 +29,19 @@ impl View {
                 layout.lives(),
             ]
             .into(),
+            ..Query::default()
         }
     }
 
     /// Whether a record is one of these.
     pub(super) fn holds(layout: &Layout, key: &Key) -> bool {
-        key.folder()
-            .is_some_and(|folder| Self::query(layout).folders.contains(&folder))
+        let folders = [
+            layout.calls(),
+            layout.contexts(),
+            layout.owners(),
+            layout.lives(),
+        ];
+        folders.iter().any(|folder| key.is_in(folder))
     }
 
     /// Takes over one record as it is in the store now.

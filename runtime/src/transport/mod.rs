@@ -21,6 +21,7 @@ pub(crate) use handshake::codec;
 pub(crate) use hello::Lane;
 pub(crate) use me::Me;
 
+use crate::platform::{JoinSet, spawn};
 use doyen_core::identity::{Address, Identity, Incarnation, Role};
 use doyen_core::input::Input;
 use doyen_core::output::Credentials;
@@ -30,7 +31,6 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
 
 /// How a transport begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,7 +110,7 @@ impl Transport {
         };
         let hub = Arc::new(hub::Hub::new(me, events));
         if let Some(listener) = listener {
-            tokio::spawn(listener::listen(hub.clone(), listener));
+            spawn(listener::listen(hub.clone(), listener));
         }
         Ok(Self {
             hub,

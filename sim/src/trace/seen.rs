@@ -197,7 +197,7 @@ pub enum Seen<'a> {
         key: Option<&'a str>,
         /// The job's id, when it is a submission.
         job: Option<&'a JobId>,
-        /// How long the client waits.
+        /// Until when the client waits, by the world's time.
         deadline: Time,
     },
     /// A client was answered; `None` when its server was gone (connection refused or reset).
@@ -238,6 +238,13 @@ pub enum Seen<'a> {
     Spins {
         /// Where.
         node: NodeId,
+    },
+    /// A process panicked while it was told something; its life ends here.
+    Panicked {
+        /// Where.
+        node: NodeId,
+        /// What it said, and where in the code.
+        message: &'a str,
     },
 }
 

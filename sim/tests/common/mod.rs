@@ -195,6 +195,7 @@ pub(crate) fn submit(
     let job = NewJob {
         id: JobId::new(number(world, 2)),
         context_name: context.to_owned(),
+        adhoc: None,
         main_class: class.to_owned(),
         class_path: Vec::new(),
         config: Payload::Inline("{}".to_owned()),

@@ -21,6 +21,8 @@ pub(super) const REFUSED_AFTER: Duration = HOUR;
 /// lived for long lies far back: a record older than this when it became final is never found.
 pub(super) const FAR_HOURS: u64 = 60 * 24;
 const NEAR_HOURS: u64 = 6;
+/// So many records of a folder are read at once: an hour may hold more than fits one answer.
+pub(super) const PAGE_RECORDS: usize = 1_000;
 
 /// What one pass may delete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,7 +85,8 @@ impl Rules {
         hours.into_iter().rev().collect()
     }
 
-    /// What is read of an hour: its final records only if any may be past.
+    /// What is read of an hour first: its final records only if any may be past. The pages behind
+    /// these follow until the hour is read.
     pub(super) fn look(&self, layout: &Layout, hour: u64) -> Query {
         let past = hour <= self.ago(KEYS_AFTER.min(self.keep)).hour();
         let finals = ["done", "ended", "settled"]
@@ -91,7 +94,7 @@ impl Rules {
             .filter(|_| past)
             .chain(["job-context"]);
         finals.fold(Query::default(), |query, what| {
-            query.with_folder(layout.hour(what, hour))
+            query.with_page(layout.hour(what, hour), PAGE_RECORDS)
         })
     }
 
@@ -291,7 +294,7 @@ mod tests {
         let layout = Layout::new(&crate::identity::ClusterId::new("k"));
         let rules = rules(72);
         let hour = rules.now.hour();
-        assert_eq!(rules.look(&layout, hour - 23).folders.len(), 1);
-        assert_eq!(rules.look(&layout, hour - 24).folders.len(), 4);
+        assert_eq!(rules.look(&layout, hour - 23).pages.len(), 1);
+        assert_eq!(rules.look(&layout, hour - 24).pages.len(), 4);
     }
 }

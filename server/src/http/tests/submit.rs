@@ -99,7 +99,7 @@ async fn the_answers_of_5_4_that_core_gives() {
 #[tokio::test]
 async fn an_asynchronous_job_is_202_started_whatever_it_has_become() {
     let world = world().await;
-    for state in [JobState::Running, JobState::Finished] {
+    for state in [JobState::Running, JobState::Finished, JobState::Error] {
         let mut one = taken(state);
         one.result = Some(Payload::Inline("1".into()));
         world.will_answer(Answer::JobAccepted(Box::new(one.clone())));
@@ -172,6 +172,23 @@ async fn a_synchronous_job_answers_with_its_result_or_error() {
         (jobs[0].sync, jobs[0].wait),
         (true, Duration::from_secs(40))
     );
+}
+
+/// The last row of 200 in 5.4: core answers so for a job that ended before it was acknowledged.
+#[tokio::test]
+async fn an_asynchronous_job_that_never_ran_is_200_with_its_error() {
+    let world = world().await;
+    let mut one = taken(JobState::Error);
+    one.never_ran = true;
+    one.error = Some(JobError::new("ValueError", "validate is broken"));
+    world.will_answer(Answer::JobDone(Box::new(one.clone())));
+    let body = format!(
+        r#"{{"jobId":"{}","status":"ERROR","result":{{"message":"validate is broken","errorClass":"ValueError","stack":""}}}}"#,
+        one.id
+    );
+    let seen = world.send(SUBMIT, &[], "").await;
+    seen.is("5.4 async, threw", 200, &body);
+    assert!(!world.gateway.jobs.lock().unwrap()[0].sync);
 }
 
 #[tokio::test]
