@@ -70,6 +70,11 @@ fn one_seed_is_one_run_and_another_seed_another_one() {
     };
     let run = |seed| play(&with(schedule(3, seed, 40), vec![crash()], vec![])).0;
     let (one, again, other) = (run(7), run(7), run(8));
-    assert_eq!((one.seen, one.digest), (again.seen, again.digest));
+    let differ = one.lines.iter().zip(&again.lines).position(|(a, b)| a != b);
+    if let Some(at) = differ {
+        panic!("{at}: {}\nand {}", one.lines[at], again.lines[at]);
+    }
+    assert_eq!(one.digest, again.digest);
     assert_ne!(one.digest, other.digest);
+    assert_eq!(one.lines.len(), again.lines.len());
 }

@@ -1,6 +1,6 @@
 //! A sink that keeps what tests ask for.
 
-use doyen_core::identity::{Address, Identity};
+use doyen_core::identity::Identity;
 use doyen_core::input::RequestId;
 use doyen_core::output::{Answer, ClusterEvent, Output, TakenBy};
 use doyen_core::process::ClusterView;
@@ -25,16 +25,18 @@ pub(crate) struct Watcher {
     pub(crate) reads: Vec<Option<bool>>,
     pub(crate) views: Vec<(NodeId, ClusterView)>,
     pub(crate) digest: u64,
-    pub(crate) seen: u64,
+    /// Every observation, a line each.
+    pub(crate) lines: Vec<String>,
     story: String,
 }
 
 impl Sink for Watcher {
     fn seen(&mut self, at: Time, seen: &Seen<'_>) {
         let mut hasher = DefaultHasher::new();
-        (self.digest, at.as_nanos(), format!("{seen:?}")).hash(&mut hasher);
+        let line = format!("{} {seen:?}", at.as_nanos());
+        (self.digest, &line).hash(&mut hasher);
+        self.lines.push(line);
         self.digest = hasher.finish();
-        self.seen += 1;
         match seen {
             Seen::Began { node, identity, .. } => {
                 self.began.push((at, *node, (*identity).clone()));
@@ -79,17 +81,6 @@ impl Watcher {
     /// What happened, a line each.
     pub(crate) fn story(&self) -> &str {
         &self.story
-    }
-
-    /// The members of every server's last view, by address.
-    pub(crate) fn members(&self) -> Vec<Vec<Address>> {
-        let members = |view: &ClusterView| {
-            let members = view.members.iter();
-            members
-                .map(|member| member.identity.address.clone())
-                .collect()
-        };
-        self.views.iter().map(|(_, view)| members(view)).collect()
     }
 }
 
