@@ -12,6 +12,7 @@
 use super::keep_oldest::is_preferred;
 use crate::identity::Identity;
 use crate::membership::{Membership, Status};
+use crate::planted::planted;
 use crate::reachability::detector::Detector;
 use crate::records::cluster::{Generation, Roster};
 use crate::records::encode;
@@ -188,10 +189,12 @@ impl RosterKeeper {
         }
         if self.unconnected.is_empty() {
             // Having been connected with all since it was sent voids an announcement (R4).
-            self.announcement = None;
+            if !planted!(AnnouncementNotVoided) {
+                self.announcement = None;
+            }
             self.since = None;
             self.hurried = None;
-        } else if moved || self.since.is_none() {
+        } else if (moved && !planted!(QuietNotRestarted)) || self.since.is_none() {
             self.since = Some(shared.now);
         }
         if self
@@ -213,15 +216,16 @@ impl RosterKeeper {
         let known = |joiner: &Identity| {
             let theirs = detector.heard(joiner).map(|(_, beat)| beat);
             detector.connected(now, detection, me, joiner)
-                && theirs.is_some_and(|theirs| {
-                    connected.iter().filter(|one| *one != me).all(|one| {
-                        let replaced = one.address == joiner.address;
-                        let heard = detector.heard(one).map(|(_, beat)| beat);
-                        replaced
-                            || (theirs.hears.contains(one)
-                                && heard.is_some_and(|beat| beat.hears.contains(joiner)))
-                    })
-                })
+                && (planted!(ListsUnconnected)
+                    || theirs.is_some_and(|theirs| {
+                        connected.iter().filter(|one| *one != me).all(|one| {
+                            let replaced = one.address == joiner.address;
+                            let heard = detector.heard(one).map(|(_, beat)| beat);
+                            replaced
+                                || (theirs.hears.contains(one)
+                                    && heard.is_some_and(|beat| beat.hears.contains(joiner)))
+                        })
+                    }))
         };
         let room = shared
             .limits()
@@ -247,9 +251,15 @@ impl RosterKeeper {
         let Some(roster) = shared.roster() else {
             return;
         };
+        if planted!(SplitNotRecomputed)
+            && let (Some(_), Some(split)) = (self.announcement, &shared.followed.split)
+        {
+            let announced = roster.keeping(&split.value.connected);
+            return self.change(shared, announced);
+        }
         let down_if_alone = shared.config.get().down_if_alone;
         let preferred = is_preferred(roster, &self.connected, down_if_alone);
-        if preferred || self.announcement.is_some() {
+        if preferred || self.announcement.is_some() || planted!(SplitUnannounced) {
             self.hurried = None;
             // `connected` is of this very moment: it is worked out again with every change.
             let next = roster.keeping(&self.connected);
@@ -372,7 +382,9 @@ fn roster_change(shared: &mut Shared, next: Roster) -> Option<Transaction> {
         .listed
         .iter()
         .any(|one| !next.lists(one));
-    let takes = !next.lists(&singleton.value.holder) && next.lists(&shared.me);
+    let takes = !next.lists(&singleton.value.holder)
+        && next.lists(&shared.me)
+        && !planted!(LeftOutKeepsOffice);
     let mut record = cluster.value;
     record.roster = next;
     let mut transaction =
@@ -391,7 +403,7 @@ fn roster_change(shared: &mut Shared, next: Roster) -> Option<Transaction> {
         transaction = transaction
             .put(layout.singleton(), encode(&office), singleton.version)
             .put_any(layout.pulse(), shared.raised_pulse(epoch, 0));
-    } else if leaves_out {
+    } else if leaves_out && !planted!(LeavesOutUnguarded) {
         transaction = transaction.check(layout.singleton(), singleton.version);
     }
     Some(transaction)

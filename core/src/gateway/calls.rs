@@ -4,6 +4,7 @@ use super::{KeyAnswer, Next, RETRY_FIRST, create_key, read_key, watch};
 use crate::identity::CallId;
 use crate::input::{NewCall, RequestKey};
 use crate::output::Answer;
+use crate::planted::planted;
 use crate::records::call::{CallOutcome, CallRecord, CallState, KeyObject, KeyRecord};
 use crate::records::key::Layout;
 use crate::records::transaction::{CommitOutcome, Query, Snapshot, Transaction, Version};
@@ -256,6 +257,12 @@ pub(crate) fn settle(
     let transaction = transaction
         .delete(layout.call(&record.id), version)
         .create(layout.settled(&record.id), encode(&settled));
+    let transaction = if planted!(SettlesBlindly) {
+        crate::planted::unguarded(transaction, &layout.call(&record.id))
+    } else {
+        transaction
+    };
+    let keeps = keeps || planted!(KeyOutlivesRefusal);
     match record.key.as_ref().filter(|_| !keeps) {
         Some(digest) => transaction.delete(layout.idempotency(digest), Version(0)),
         None => transaction,

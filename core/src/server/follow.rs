@@ -4,6 +4,7 @@
 use super::shared::{Followed, Purpose, Shared};
 use crate::identity::Identity;
 use crate::output::ClusterEvent;
+use crate::planted::planted;
 use crate::records::cluster::ClusterRecord;
 use crate::records::key::{self, Key, Layout};
 use crate::records::singleton::{PulseRecord, SingletonRecord};
@@ -39,7 +40,7 @@ impl Follow {
     /// Takes note of a change in the store.
     pub(crate) fn changed(&mut self, shared: &mut Shared, change: &Change) {
         let ours = match change {
-            Change::Everything => true,
+            Change::Everything => !planted!(SessionLossIgnored),
             Change::Record(changed) => {
                 *changed == key::cluster()
                     || shared
@@ -227,7 +228,7 @@ fn office(shared: &mut Shared, snapshot: &Snapshot) -> Option<Option<Identity>> 
     // As with the roster: a read from before our own commit must not take us back.
     if before
         .as_ref()
-        .is_some_and(|old| old.value.epoch >= new.value.epoch)
+        .is_some_and(|old| old.value.epoch >= new.value.epoch && !planted!(OldReadWins))
     {
         return None;
     }

@@ -7,6 +7,7 @@ use crate::identity::Identity;
 use crate::input::Ticket;
 use crate::outbox::Outbox;
 use crate::output::ClusterEvent;
+use crate::planted::planted;
 use crate::records::cluster::{ClusterRecord, Generation, Roster};
 use crate::records::key::Layout;
 use crate::records::singleton::{
@@ -167,7 +168,11 @@ impl Shared {
             .singleton
             .as_ref()
             .map(|singleton| singleton.version)?;
-        Some(self.outbox.transaction().check(layout.singleton(), version))
+        let transaction = self.outbox.transaction();
+        if planted!(SupervisorUnfenced) {
+            return Some(transaction);
+        }
+        Some(transaction.check(layout.singleton(), version))
     }
 
     pub(crate) fn commit(&mut self, transaction: Transaction, purpose: Purpose) -> Ticket {

@@ -11,6 +11,7 @@
 
 use crate::identity::Identity;
 use crate::output::{ClusterEvent, TakenBy};
+use crate::planted::planted;
 use crate::reachability::detector::Detector;
 use crate::records::encode;
 use crate::records::key;
@@ -187,6 +188,7 @@ impl Singleton {
             return true;
         }
         let heir = candidates(shared, detector).next().cloned();
+        let heir = heir.filter(|_| !planted!(LeavesWithoutGrant));
         let Some(heir) = heir else { return false };
         self.take(shared, heir, SingletonWork::Grant, None);
         true
@@ -198,7 +200,10 @@ impl Singleton {
         challenge
             .filter(|one| one.value.challenger.is_some() && one.value.epoch == shared.epoch())
             .map(|one| one.version)
-            .filter(|version| self.answered != Some(*version))
+            .filter(|version| {
+                self.answered != Some(*version)
+                    && !(planted!(AnswersOnce) && self.answered.is_some())
+            })
     }
 
     /// The holder's duties: raise `pulse` every 2 s, and once for every change of `challenge`.
@@ -329,7 +334,11 @@ impl Singleton {
             self.retry_at = Some(shared.now.after(RETRY));
             return;
         };
-        let epoch = singleton.value.epoch.next();
+        let epoch = if planted!(EpochNotRaised) {
+            singleton.value.epoch
+        } else {
+            singleton.value.epoch.next()
+        };
         let office = SingletonRecord {
             epoch,
             holder,
@@ -340,10 +349,18 @@ impl Singleton {
             .transaction()
             .put(layout.singleton(), encode(&office), singleton.version)
             .check(key::cluster(), cluster);
+        let transaction = if planted!(ClaimSkipsCluster) {
+            crate::planted::unguarded(transaction, &key::cluster())
+        } else {
+            transaction
+        };
         let raised = shared.raised_pulse(epoch, 0);
         let transaction = match baseline {
-            Some(version) => transaction.put(layout.pulse(), raised, version),
-            None => transaction.put_any(layout.pulse(), raised),
+            _ if planted!(ClaimKeepsPulse) => transaction,
+            Some(version) if !planted!(ClaimIgnoresAnswer) => {
+                transaction.put(layout.pulse(), raised, version)
+            }
+            Some(_) | None => transaction.put_any(layout.pulse(), raised),
         };
         self.committing = true;
         shared.commit(transaction, Purpose::Singleton(work));

@@ -13,6 +13,7 @@ use super::calls::next_intent;
 use super::{DriverContact, Local, Supervisor, SupervisorWork, VERIFY_EVERY};
 use crate::identity::{ContextId, Identity, Incarnation};
 use crate::output::{Effect, Output};
+use crate::planted::planted;
 use crate::records::Versioned;
 use crate::records::call::{CallOperation, CallOutcome, CallState};
 use crate::records::context::{
@@ -139,10 +140,12 @@ impl Supervisor {
             if launched != Some(intent.number) {
                 self.local(id).launched = Some(intent.number);
                 let context = Box::new(whole.context.value.clone());
-                let effect = Effect::Launch {
-                    context,
-                    intent: intent.number,
+                let intent = if planted!(LaunchesOldIntent) {
+                    crate::records::context::IntentNumber(1)
+                } else {
+                    intent.number
                 };
+                let effect = Effect::Launch { context, intent };
                 shared.outbox.push(Output::Effect(effect));
             }
             self.verify(shared, id, None, verify_at);

@@ -5,6 +5,7 @@ use super::contexts::Whole;
 use super::{Supervisor, SupervisorWork};
 use crate::identity::{CallId, ContextId};
 use crate::output::ClusterEvent;
+use crate::planted::planted;
 use crate::records::call::{CallOperation, CallOutcome, KeyObject, KeyRecord};
 use crate::records::context::{ContextState, NameRecord};
 use crate::records::encode;
@@ -46,14 +47,20 @@ impl Supervisor {
         let driver = whole.owner.value.owner.as_ref().map(|owner| owner.driver);
         let orderly = state == ContextState::Finished;
         let mut owner = whole.owner.value.clone();
-        owner.intent = super::calls::next_intent(&whole.context.value, &owner);
+        if !planted!(IntentNotRaised) {
+            owner.intent = super::calls::next_intent(&whole.context.value, &owner);
+        }
         owner.owner = None;
         let mut context = whole.context.value.clone();
         context.ending = Some(state);
         context.error = error.or(context.error);
         context.intent = None;
+        let transaction = if planted!(EndsLivingAttempt) {
+            transaction
+        } else {
+            transaction.check(layout.life(id), whole.life.version)
+        };
         let transaction = transaction
-            .check(layout.life(id), whole.life.version)
             .put(layout.owner(id), encode(&owner), whole.owner.version)
             .put(layout.context(id), encode(&context), whole.context.version);
         shared.outbox.event(ClusterEvent::AttemptEnded {
@@ -89,7 +96,7 @@ impl Supervisor {
         };
         let transaction = transaction.check(layout.owner(id), whole.owner.version);
         let jobs = unended(shared, &layout, id, &found);
-        let transaction = if jobs.is_empty() {
+        let transaction = if jobs.is_empty() || planted!(JobsLeftBehind) {
             self.finish(shared, transaction, &layout, whole, &found)
         } else {
             end_jobs(shared, transaction, &layout, whole, jobs)
@@ -149,10 +156,14 @@ impl Supervisor {
             Some(known) => transaction.put(last, named, known.version),
             None => transaction.create(last, named),
         };
+        let transaction = if planted!(NameNotReleased) {
+            transaction
+        } else {
+            transaction.delete(layout.context_name(&context.name), Version(0))
+        };
         let mut transaction = transaction
             .create(layout.ended(id), encode(&context))
             .delete(layout.context(id), whole.context.version)
-            .delete(layout.context_name(&context.name), Version(0))
             .delete(layout.owner(id), whole.owner.version)
             .delete(layout.life(id), whole.life.version);
         let mut created = true;

@@ -15,6 +15,7 @@ mod view;
 use crate::identity::{CallId, ContextId, Identity, Incarnation};
 use crate::input::{EffectReport, Verdict};
 use crate::output::ClusterEvent;
+use crate::planted::planted;
 use crate::records::context::IntentNumber;
 use crate::records::job::JobError;
 use crate::records::key::{Key, Layout};
@@ -155,9 +156,11 @@ impl Supervisor {
             EffectReport::Verified {
                 context,
                 driver,
-                verdict: Verdict::Dead,
+                verdict,
                 last_output,
-            } => {
+            } if *verdict == Verdict::Dead
+                || (planted!(UnknownIsDead) && *verdict == Verdict::Unknown) =>
+            {
                 let owner = self.view.owners.get(context);
                 let same = owner.is_some_and(|owner| {
                     owner.value.owner.as_ref().map(|owner| owner.driver) == *driver

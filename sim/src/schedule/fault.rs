@@ -346,3 +346,37 @@ impl Topology {
         }
     }
 }
+
+impl FaultKind {
+    /// Its name in a schedule.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Cut { .. } => "cut",
+            Self::Flap { .. } => "flap",
+            Self::Swizzle { .. } => "swizzle",
+            Self::Link { .. } => "link",
+            Self::Replay { .. } => "replay",
+            Self::Pause { .. } => "pause",
+            Self::Crash { .. } => "crash",
+            Self::CrashLoop { .. } => "crash-loop",
+            Self::CrashAll { .. } => "crash-all",
+            Self::Leave { .. } => "leave",
+            Self::Start { .. } => "start",
+            Self::AtAct { .. } => "at-act",
+            Self::ClockDrift { .. } => "clock-drift",
+            Self::ClockStep { .. } => "clock-step",
+            Self::ClockFreeze { .. } => "clock-freeze",
+            Self::StampStep { .. } => "stamp-step",
+            Self::StoreSlow { .. } => "store-slow",
+            Self::StoreAway { .. } => "store-away",
+            Self::SessionLost { .. } => "session-lost",
+            Self::AnswersLost { .. } => "answers-lost",
+            Self::EventsMerged { .. } => "events-merged",
+            Self::EngineDeath { .. } => "engine-death",
+            Self::Launches { .. } => "launches",
+            Self::IgnoresTerm { .. } => "ignores-term",
+            Self::PidReused { .. } => "pid-reused",
+        }
+    }
+}

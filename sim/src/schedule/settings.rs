@@ -180,6 +180,11 @@ macro_rules! times {
                 _ => None,
             }
         }
+
+        /// Of each time the longer one.
+        pub(super) fn take_longer(times: &mut Times, others: &Times) {
+            $(times.$field = times.$field.max(others.$field);)*
+        }
     };
 }
 
