@@ -13,7 +13,7 @@ use crate::output::Answer;
 use crate::records::call::{CallOperation, CallOutcome};
 use crate::records::transaction::{CommitOutcome, Snapshot};
 use crate::server::shared::Shared;
-use std::time::Duration;
+use crate::time::Time;
 
 /// The creation of a job's own context.
 #[derive(Clone, Debug)]
@@ -33,7 +33,7 @@ pub(super) enum Made {
 }
 
 impl Creation {
-    pub(super) fn new(job: &NewJob, adhoc: &NewAdhoc) -> Self {
+    pub(super) fn new(job: &NewJob, adhoc: &NewAdhoc, deadline: Time) -> Self {
         let new = NewCall {
             id: adhoc.call.clone(),
             user: job.user.clone(),
@@ -47,7 +47,7 @@ impl Creation {
             wait: adhoc.wait,
         };
         Self {
-            call: Box::new(CallRequest::unless(new.clone(), job.key.clone())),
+            call: Box::new(CallRequest::unless(new.clone(), deadline, job.key.clone())),
             new,
             job_key: job.key.clone(),
         }
@@ -58,14 +58,9 @@ impl Creation {
         self.new.id.as_str() != context.as_str()
     }
 
-    /// How long a client waits for the context to run.
-    pub(super) fn wait(&self, shared: &Shared) -> Duration {
-        shared.times().gateway_hold.min(self.new.wait)
-    }
-
     /// The context that was found is no more: begins again, with our call, which was not needed.
-    pub(super) fn afresh(&mut self) {
-        let call = CallRequest::unless(self.new.clone(), self.job_key.clone());
+    pub(super) fn afresh(&mut self, deadline: Time) {
+        let call = CallRequest::unless(self.new.clone(), deadline, self.job_key.clone());
         self.call = Box::new(call);
     }
 

@@ -51,10 +51,10 @@ impl CallRequest {
 
     /// A call that is written only while a key of another request is free; whoever gives it must
     /// look at that key itself, in what `looked` is given.
-    pub(super) fn unless(call: NewCall, taken: Option<RequestKey>) -> Self {
+    pub(super) fn unless(call: NewCall, deadline: Time, taken: Option<RequestKey>) -> Self {
         Self {
             unless: taken,
-            ..Self::new(call)
+            ..Self::new(call, deadline)
         }
     }
 

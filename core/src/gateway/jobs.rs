@@ -1,5 +1,5 @@
 //! Jobs as a gateway sees them: written beside the driver it saw, watched, answered from the record
-//! (protocol.md J1 to J3); and kills.
+//! (protocol.md J1 to J3).
 
 use super::adhoc::{Creation, Made};
 use super::{DriverLinks, KeyAnswer, Next, create_key, read_key, watch};
@@ -10,12 +10,13 @@ use crate::records::call::{KeyObject, KeyRecord};
 use crate::records::context::{ContextRecord, ContextState, NameRecord, OwnerRecord};
 use crate::records::encode;
 use crate::records::job::{JobContextRecord, JobRecord, JobRefusal, JobState};
-use crate::records::key::{Key, Layout};
+use crate::records::key::Layout;
 use crate::records::transaction::{
     CommitOutcome, Operation, Query, Snapshot, Transaction, Version,
 };
 use crate::server::follow::decoded;
 use crate::server::shared::Shared;
+use crate::time::Time;
 use crate::wire::Message;
 use std::time::Duration;
 
@@ -43,16 +44,23 @@ pub(super) struct JobRequest {
     creation: Option<Creation>,
     /// The context of another request that takes no job any more: its end is waited for.
     spent: Option<ContextId>,
-    /// How long the client waits from when that context is there; taken then, once.
+    /// Until when its client waits: for a context of its own first, then for the job.
+    deadline: Time,
+    /// How long from when that context is there; taken then, once.
     then_waits: Option<Duration>,
 }
 
 impl JobRequest {
-    pub(super) fn new(job: NewJob) -> Self {
+    pub(super) fn new(job: NewJob, shared: &Shared) -> Self {
+        let hold = shared.times().gateway_hold;
+        let adhoc = job.adhoc.as_ref();
+        let wait = adhoc.map_or(job.wait, |adhoc| hold.min(adhoc.wait));
+        let deadline = shared.now.after(wait);
         Self {
+            deadline,
             watched: job.id.clone(),
-            creation: job.adhoc.as_ref().map(|adhoc| Creation::new(&job, adhoc)),
-            then_waits: job.adhoc.as_ref().map(|_| job.wait),
+            creation: adhoc.map(|adhoc| Creation::new(&job, adhoc, deadline)),
+            then_waits: adhoc.map(|_| job.wait),
             job,
             stage: Stage::Naming,
             refusal: None,
@@ -60,19 +68,18 @@ impl JobRequest {
         }
     }
 
-    pub(super) fn first_wait(&self, shared: &Shared) -> Duration {
-        match &self.creation {
-            Some(creation) => creation.wait(shared),
-            None => self.job.wait,
-        }
+    /// Until when its client waits.
+    pub(super) const fn deadline(&self) -> Time {
+        self.deadline
     }
 
-    /// How long its client waits from now on, if the context of its own was just found.
-    pub(super) fn next_wait(&mut self) -> Option<Duration> {
+    /// The same from now on, if a context of its own was just found.
+    pub(super) fn next_deadline(&mut self, now: Time) -> Option<Time> {
         match self.stage {
             Stage::Naming | Stage::Creating => None,
             Stage::Placing(_) | Stage::Writing(_) | Stage::Following | Stage::Waiting(_) => {
-                self.then_waits.take()
+                self.deadline = now.after(self.then_waits.take()?);
+                Some(self.deadline)
             }
         }
     }
@@ -138,7 +145,7 @@ impl JobRequest {
         self.refusal = None;
         self.stage = Stage::Naming;
         if let Some(creation) = &mut self.creation {
-            creation.afresh();
+            creation.afresh(self.deadline);
         }
         Next::Again
     }
@@ -479,106 +486,12 @@ fn over(job: &NewJob, record: JobRecord) -> Answer {
     }
 }
 
-fn hint(shared: &mut Shared, links: &DriverLinks, context: &ContextId, job: &JobId) {
+pub(super) fn hint(shared: &mut Shared, links: &DriverLinks, context: &ContextId, job: &JobId) {
     if let Some(driver) = links.get(context) {
         let message = Message::JobHint {
             context: context.clone(),
             job: job.clone(),
         };
         shared.outbox.send(driver, message);
-    }
-}
-
-/// A request to kill a job.
-#[derive(Clone, Debug)]
-pub(super) struct KillRequest {
-    job: JobId,
-    context: Option<ContextId>,
-    asked: bool,
-}
-
-impl KillRequest {
-    pub(super) const fn new(job: JobId) -> Self {
-        Self {
-            job,
-            context: None,
-            asked: false,
-        }
-    }
-
-    pub(super) fn expired(&self) -> Answer {
-        Answer::JobWaiting {
-            job: self.job.clone(),
-        }
-    }
-
-    pub(super) fn go_on(&mut self, shared: &mut Shared) -> Next {
-        shared.layout().map_or(Next::Again, |layout| {
-            Next::Look(watch(self.records(&layout)))
-        })
-    }
-
-    pub(super) fn looked(&mut self, shared: &mut Shared, found: &Snapshot) -> Next {
-        let Some(layout) = shared.layout() else {
-            return Next::Again;
-        };
-        let done = decoded::<JobRecord>(shared, found, &layout.done(&self.job), "a final job");
-        if let Some(done) = done {
-            return Next::Answer(Answer::JobDone(Box::new(done.value)));
-        }
-        let Some(context) = self.context.clone() else {
-            let key = layout.job_context(&self.job);
-            let live = decoded::<JobContextRecord>(shared, found, &key, "a job's context");
-            let Some(live) = live else {
-                return Next::Answer(Answer::JobNotFound);
-            };
-            self.context = Some(live.value.context);
-            return Next::Look(watch(self.records(&layout)));
-        };
-        let key = layout.job(&context, &self.job);
-        let Some(live) = decoded::<JobRecord>(shared, found, &key, "a job") else {
-            return Next::Answer(Answer::JobNotFound);
-        };
-        if matches!(live.value.state, JobState::Refused { .. }) {
-            return Next::Answer(Answer::JobNotFound);
-        }
-        if live.value.kill || self.asked {
-            return Next::Watch(watch(self.records(&layout)));
-        }
-        let mut record = live.value;
-        record.kill = true;
-        Next::Write(
-            shared
-                .outbox
-                .transaction()
-                .put(key, encode(&record), live.version),
-        )
-    }
-
-    pub(super) fn committed(
-        &mut self,
-        shared: &mut Shared,
-        links: &DriverLinks,
-        outcome: &CommitOutcome,
-    ) -> Next {
-        let Some(layout) = shared.layout() else {
-            return Next::Again;
-        };
-        if matches!(outcome, CommitOutcome::Committed { .. }) {
-            self.asked = true;
-            if let Some(context) = &self.context {
-                hint(shared, links, context, &self.job);
-            }
-            return Next::Watch(watch(self.records(&layout)));
-        }
-        Next::Look(watch(self.records(&layout)))
-    }
-
-    fn records(&self, layout: &Layout) -> Vec<Key> {
-        let live = match &self.context {
-            Some(context) => layout.job(context, &self.job),
-            None => layout.job_context(&self.job),
-        };
-        vec![live, layout.done(&self.job)]
     }
 }

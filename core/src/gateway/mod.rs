@@ -13,6 +13,7 @@
 mod adhoc;
 mod calls;
 mod jobs;
+mod kills;
 
 pub(crate) use calls::settle;
 
@@ -27,7 +28,8 @@ use crate::server::shared::{PendingCall, Purpose, Shared};
 use crate::server::work::GatewayWork;
 use crate::time::Time;
 use calls::CallRequest;
-use jobs::{JobRequest, KillRequest};
+use jobs::JobRequest;
+use kills::KillRequest;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -102,8 +104,8 @@ impl Gateway {
                 )
             }
             Command::Submit { request, job } => {
-                let job = JobRequest::new(job);
-                let wait = job.first_wait(shared);
+                let job = JobRequest::new(job, shared);
+                let wait = job.deadline().since(shared.now);
                 (request, Asked::Job(Box::new(job)), wait)
             }
             Command::KillJob { request, job } => (
@@ -288,9 +290,9 @@ impl Gateway {
     fn carry_out(&mut self, shared: &mut Shared, request: RequestId, mut held: Held, next: Next) {
         held.look_at = shared.now.after(LOOK_AGAIN);
         if let Asked::Job(job) = &mut held.asked
-            && let Some(wait) = job.next_wait()
+            && let Some(deadline) = job.next_deadline(shared.now)
         {
-            held.deadline = shared.now.after(wait);
+            held.deadline = deadline;
         }
         match next {
             Next::Answer(given) => {

@@ -129,7 +129,7 @@ fn a_record_says_whether_its_job_ended_before_it_ran() {
         error: JobError::new("ValueError", "validate is broken"),
     };
     let mut world = World::ready(&context());
-    (1..=4).for_each(|number| world.submit(&job(number)));
+    (1..=5).for_each(|number| world.submit(&job(number)));
     world.report(failed(1));
     world.kill(2);
     world.report(EffectReport::JobKilled {
@@ -141,7 +141,13 @@ fn a_record_says_whether_its_job_ended_before_it_ran() {
     world.running(4);
     world.report(failed(4));
     world.release();
-    let ends = [1, 2, 3, 4].map(|number| {
+    // Nothing of its run was stored before its end.
+    world.answers = Answers::Away;
+    world.running(5);
+    world.report(failed(5));
+    world.answers = Answers::AtOnce;
+    world.pass(std::time::Duration::from_secs(10));
+    let ends = [1, 2, 3, 4, 5].map(|number| {
         let done = world.done(number).unwrap();
         (done.state, done.never_ran)
     });
@@ -149,6 +155,7 @@ fn a_record_says_whether_its_job_ended_before_it_ran() {
         (JobState::Error, true),
         (JobState::Killed, true),
         (JobState::Finished, false),
+        (JobState::Error, false),
         (JobState::Error, false),
     ];
     assert_eq!(ends, expected);
