@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 pub struct Acts {
     /// By what a fault names it: a server's name, or the context that a driver owns.
     pub target: Target,
-    /// From when on it can be named: from the start for a server, from taking its record for a
+    /// From when on it can be named: from its start for a server, from taking its record for a
     /// driver.
     pub from: At,
     /// When each act of a kind was decided, in order.
@@ -91,9 +91,10 @@ impl Sink for Counter {
             } => match role {
                 Role::Server => {
                     let target = Target::Named((*name).to_owned());
-                    self.nodes
-                        .entry(*node)
-                        .or_insert_with(|| Acts::new(target, At(0)));
+                    // A fault hits only who is there already.
+                    let from = At(at.0.saturating_add(1));
+                    let acts = || Acts::new(target, from);
+                    self.nodes.entry(*node).or_insert_with(acts);
                 }
                 Role::Driver => {
                     let name = name.split('#').next().unwrap_or_default().to_owned();
@@ -374,7 +375,7 @@ mod tests {
             check(schedule).unwrap_or_else(|wrong| panic!("{}: {wrong}", schedule.name));
         }
         let text = format::write(&all[3]).unwrap();
-        let fault = "  { at = \"0s\", kind = \"at-act\", target = \"s1\", act = \"commit\", nth = 1, \
+        let fault = "  { at = \"1us\", kind = \"at-act\", target = \"s1\", act = \"commit\", nth = 1, \
                      what = \"pause-before\" },\n";
         assert!(text.contains(fault), "{text}");
     }
