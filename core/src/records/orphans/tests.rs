@@ -34,6 +34,7 @@ fn job(n: u8, state: JobState) -> JobRecord {
         state,
         started: Stamp(1),
         ended: None,
+        never_ran: false,
         error: None,
         result: None,
         kill: false,
