@@ -7,7 +7,7 @@
 //! would only say that the thread lives.
 
 use crate::clock::Clock;
-use crate::platform::{Aside, OwnedReadHalf, OwnedWriteHalf, sleep, spawn, timeout};
+use crate::platform::{Aside, OwnedReadHalf, OwnedWriteHalf, sleep, spawn, timeout, watch};
 use crate::transport::{Hint, Lane, Me, Pause, Transport, attempt, codec};
 use bytes::{Bytes, BytesMut};
 use doyen_core::identity::Address;
@@ -20,7 +20,6 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::sync::watch;
 use tokio_util::codec::Encoder;
 use tokio_util::sync::CancellationToken;
 

@@ -8,6 +8,7 @@ use super::slots::Jobs;
 use super::take::{Standing, is_stopping, standing};
 use crate::input::Ticket;
 use crate::output::{Effect, Output};
+use crate::planted::planted;
 use crate::records::context::{ContextRecord, DriverPhase, LifeRecord};
 use crate::records::job::JobError;
 use crate::records::transaction::{CommitOutcome, Query, Snapshot, Version};
@@ -163,6 +164,7 @@ impl Attempt {
                 self.fence = version;
                 None
             }
+            Ok(Standing::Free(_)) if planted!(DriverIgnoresFence) => None,
             Ok(Standing::Free(_)) => {
                 let context = &desk.launch.context;
                 Some(Fate::Lost(format!(

@@ -11,6 +11,7 @@ use super::DriverLaunch;
 use super::desk::{Desk, look};
 use super::life::Life;
 use crate::input::Ticket;
+use crate::planted::planted;
 use crate::records::context::{
     ContextRecord, ContextState, DriverPhase, IntentKind, LifeRecord, Owner, OwnerRecord,
 };
@@ -44,7 +45,7 @@ pub(super) fn standing(
         return Ok(Standing::Lost(format!("`{key}` is gone")));
     };
     let lost = |why: String| Ok(Standing::Lost(format!("context {}: {why}", launch.context)));
-    if owner.value.intent != launch.intent {
+    if owner.value.intent != launch.intent && !planted!(TakesAnyIntent) {
         return lost(format!(
             "its intent is {}, this driver was launched by {}",
             owner.value.intent.0, launch.intent.0
@@ -53,6 +54,7 @@ pub(super) fn standing(
     match &owner.value.owner {
         None => Ok(Standing::Free(Box::new(owner))),
         Some(one) if one.driver == launch.identity.incarnation => Ok(Standing::Mine(owner.version)),
+        Some(_) if planted!(TakesOwned) => Ok(Standing::Free(Box::new(owner))),
         Some(one) => lost(format!("driver {} owns it", one.driver)),
     }
 }
@@ -230,6 +232,9 @@ impl Taking {
                 if self.refusals >= 2 {
                     desk.store.delay(desk.now);
                 }
+            }
+            CommitOutcome::Unknown if planted!(TakeUnknownFails) => {
+                return Taken::Lost("the context could not be taken".to_owned());
             }
             CommitOutcome::Unknown | CommitOutcome::NotSent { .. } => {}
         }

@@ -35,8 +35,13 @@ impl View {
 
     /// Whether a record is one of these.
     pub(super) fn holds(layout: &Layout, key: &Key) -> bool {
-        key.folder()
-            .is_some_and(|folder| Self::query(layout).folders.contains(&folder))
+        let folders = [
+            layout.calls(),
+            layout.contexts(),
+            layout.owners(),
+            layout.lives(),
+        ];
+        folders.iter().any(|folder| key.is_in(folder))
     }
 
     /// Takes over one record as it is in the store now.

@@ -12,12 +12,12 @@ pub mod simulated;
 #[cfg(not(madsim))]
 pub(crate) use production::{
     Aside, Id, JoinHandle, JoinSet, OwnedReadHalf, OwnedWriteHalf, TcpListener, TcpStream,
-    boot_nanos, consume_budget, listen, lookup_host, sleep, spawn, timeout, tune,
+    boot_nanos, consume_budget, listen, lookup_host, sleep, spawn, timeout, tune, watch,
 };
 #[cfg(madsim)]
 pub(crate) use simulated::{
     Aside, Id, JoinHandle, JoinSet, OwnedReadHalf, OwnedWriteHalf, TcpListener, TcpStream,
-    boot_nanos, consume_budget, listen, lookup_host, sleep, spawn, timeout, tune,
+    boot_nanos, consume_budget, listen, lookup_host, sleep, spawn, timeout, tune, watch,
 };
 
 use std::time::Duration;

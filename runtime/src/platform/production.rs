@@ -10,6 +10,7 @@ use tokio::net::TcpSocket;
 pub(crate) use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 pub(crate) use tokio::net::{TcpListener, TcpStream, lookup_host};
 pub(crate) use tokio::spawn;
+pub(crate) use tokio::sync::watch;
 pub(crate) use tokio::task::coop::consume_budget;
 pub(crate) use tokio::task::{Id, JoinHandle, JoinSet};
 pub(crate) use tokio::time::{sleep, timeout};

@@ -4,7 +4,7 @@ use super::TransportEvent;
 use super::me::Me;
 use super::quiet::Quiet;
 use super::table::{Direction, Link, Table, Taken};
-use crate::platform::timeout;
+use crate::platform::{timeout, watch};
 use bytes::Bytes;
 use doyen_core::identity::{Address, Identity, Incarnation};
 use doyen_core::input::{Input, LinkEvent};
@@ -15,7 +15,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 /// Frames that wait for a peer to read them. More would be stale news; a peer that is so far

@@ -21,7 +21,7 @@ pub(crate) use handshake::codec;
 pub(crate) use hello::Lane;
 pub(crate) use me::Me;
 
-use crate::platform::{JoinSet, spawn};
+use crate::platform::{JoinSet, spawn, watch};
 use doyen_core::identity::{Address, Identity, Incarnation, Role};
 use doyen_core::input::Input;
 use doyen_core::output::Credentials;
@@ -30,7 +30,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
 /// How a transport begins.
 #[derive(Clone, Debug, PartialEq, Eq)]

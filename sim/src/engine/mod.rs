@@ -1,5 +1,8 @@
 //! Engines: what carries a schedule out and shows what happens.
 
+#[cfg(madsim)]
+pub mod madsim;
+
 use crate::schedule::model::Schedule;
 use crate::trace::seen::Sink;
 use doyen_core::records::model::StoreModel;

@@ -54,8 +54,7 @@ impl Serialize for Fault {
 
 impl<'de> Deserialize<'de> for Fault {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let table = Rest::deserialize(from)?;
-        read(table).map_err(serde::de::Error::custom)
+        tagged::with(from, read)
     }
 }
 
@@ -332,4 +331,52 @@ pub enum Topology {
     Bridge(Vec<Target>, Target, Vec<Target>),
     /// In a ring, each reaches only a majority around itself.
     MajoritiesRing,
+}
+
+impl Topology {
+    /// Everybody that it names.
+    #[must_use]
+    pub fn targets(&self) -> Vec<&Target> {
+        match self {
+            Self::Sides(sides) => sides.iter().flatten().collect(),
+            Self::Isolate(alone) => alone.iter().collect(),
+            Self::OneWay(from, to) => from.iter().chain(to).collect(),
+            Self::Bridge(one, middle, other) => one.iter().chain([middle]).chain(other).collect(),
+            Self::MajoritiesRing => Vec::new(),
+        }
+    }
+}
+
+impl FaultKind {
+    /// Its name in a schedule.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Cut { .. } => "cut",
+            Self::Flap { .. } => "flap",
+            Self::Swizzle { .. } => "swizzle",
+            Self::Link { .. } => "link",
+            Self::Replay { .. } => "replay",
+            Self::Pause { .. } => "pause",
+            Self::Crash { .. } => "crash",
+            Self::CrashLoop { .. } => "crash-loop",
+            Self::CrashAll { .. } => "crash-all",
+            Self::Leave { .. } => "leave",
+            Self::Start { .. } => "start",
+            Self::AtAct { .. } => "at-act",
+            Self::ClockDrift { .. } => "clock-drift",
+            Self::ClockStep { .. } => "clock-step",
+            Self::ClockFreeze { .. } => "clock-freeze",
+            Self::StampStep { .. } => "stamp-step",
+            Self::StoreSlow { .. } => "store-slow",
+            Self::StoreAway { .. } => "store-away",
+            Self::SessionLost { .. } => "session-lost",
+            Self::AnswersLost { .. } => "answers-lost",
+            Self::EventsMerged { .. } => "events-merged",
+            Self::EngineDeath { .. } => "engine-death",
+            Self::Launches { .. } => "launches",
+            Self::IgnoresTerm { .. } => "ignores-term",
+            Self::PidReused { .. } => "pid-reused",
+        }
+    }
 }

@@ -184,8 +184,7 @@ impl Serialize for Ask {
 
 impl<'de> Deserialize<'de> for Ask {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let table = Rest::deserialize(from)?;
-        read_ask(table).map_err(serde::de::Error::custom)
+        tagged::with(from, read_ask)
     }
 }
 

@@ -6,7 +6,8 @@
 //! tells which fields it knows, and what is left is the rest.
 
 use super::model::Rest;
-use serde::de::value::StrDeserializer;
+use serde::Deserialize;
+use serde::de::value::{MapAccessDeserializer, StrDeserializer};
 use serde::de::{
     DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, Error as _, IntoDeserializer,
     MapAccess, VariantAccess, Visitor,
@@ -80,6 +81,30 @@ pub(super) fn write<T: serde::Serialize>(
 /// Whether a field has its default value and need not be written.
 pub(super) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
+}
+
+/// Reads a whole table with a function, within the table's own deserializer, which so knows the
+/// table's place when something is wrong.
+pub(super) fn with<'de, T, D: Deserializer<'de>>(
+    from: D,
+    read: fn(Rest) -> Result<T, Wrong>,
+) -> Result<T, D::Error> {
+    struct Whole<T>(fn(Rest) -> Result<T, Wrong>);
+
+    impl<'de, T> Visitor<'de> for Whole<T> {
+        type Value = T;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a table")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+            let table = Rest::deserialize(MapAccessDeserializer::new(map))?;
+            (self.0)(table).map_err(A::Error::custom)
+        }
+    }
+
+    from.deserialize_map(Whole(read))
 }
 
 fn at_key(key: &str, error: &toml::de::Error) -> Wrong {

@@ -37,6 +37,7 @@ fn job(n: u8, state: JobState) -> JobRecord {
         error: None,
         result: None,
         kill: false,
+        never_ran: false,
         rest: Rest::new(),
     }
 }

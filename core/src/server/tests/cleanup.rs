@@ -78,6 +78,7 @@ fn final_context(world: &mut World, n: u64) -> (Key, ContextId) {
         error: None,
         application_id: None,
         url: None,
+        key: None,
         rest: Rest::new(),
     };
     let key = layout().ended(&context);
@@ -297,7 +298,7 @@ fn an_hour_that_is_over_full_is_worked_through_in_pages() {
     }
     // One that stays does not keep the pages behind it from being read.
     let first = world.keys_with("/done/")[0].clone();
-    world.other(|one| one.put_any(Key::new(&first), "{".into()));
+    world.other(|one| one.put_any(Key::new(first.as_str()), "{".into()));
     world.sleep(HOUR * 73);
     world.forget();
     world.pass(secs(240));

@@ -39,6 +39,25 @@ fn s6_whoever_sees_pulse_unmoved_for_five_seconds_challenges_whatever_it_hears()
     assert_eq!(world.office().holder, s(2));
 }
 
+/// S6: nobody sees `pulse` stand still while the store is away, and a holder that could not raise it
+/// gets its time when the store is back.
+#[test]
+fn s6_the_time_without_the_store_does_not_count_as_a_look_at_pulse() {
+    let mut world = World::member(2, &[1, 2, 3], 1);
+    world.holder_pulses = false;
+    world.store_away = true;
+    world.pass(secs(20));
+    world.store_away = false;
+    world.pass(ms(5_400));
+    assert_eq!(challenges(&world), 0);
+    world.pass(ms(300));
+    assert_eq!(
+        challenges(&world),
+        1,
+        "five seconds since it has the store again"
+    );
+}
+
 /// S6: also one to which no fast beats are owed.
 #[test]
 fn s6_a_server_without_fast_beats_challenges_a_hung_holder_too() {

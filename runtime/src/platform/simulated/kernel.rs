@@ -57,6 +57,7 @@ pub(super) struct State {
     pub(super) pump: Option<Waker>,
     /// When the pump wakes.
     pub(super) armed: Option<u64>,
+    pub(super) stopped: bool,
 }
 
 impl State {
@@ -74,6 +75,7 @@ impl State {
             last_connection: 0,
             pump: None,
             armed: None,
+            stopped: false,
         }
     }
 

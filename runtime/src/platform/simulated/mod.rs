@@ -29,6 +29,7 @@ mod tcp;
 #[cfg(test)]
 mod tests;
 mod timers;
+pub(crate) mod watch;
 
 pub use net::{Net, Pump};
 pub use paths::{Passage, Path};

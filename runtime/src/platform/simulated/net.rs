@@ -136,7 +136,15 @@ impl Net {
         });
     }
 
-    /// Lets the events of the world happen, for ever.
+    /// Ends the pump: nothing happens any more.
+    pub fn stop(&self) {
+        self.with(|state| {
+            state.stopped = true;
+            state.woken.extend(state.pump.clone());
+        });
+    }
+
+    /// Lets the events of the world happen, until it is stopped.
     #[must_use]
     pub fn pump(self: Arc<Self>) -> Pump {
         Pump { net: self }
@@ -243,13 +251,19 @@ impl Future for Pump {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let now = self.net.now();
         let next = self.net.with(|state| {
+            if state.stopped {
+                return Err(());
+            }
             while let Some(event) = state.queue.pop(now) {
                 state.happen(event);
             }
             state.pump.get_or_insert_with(|| cx.waker().clone());
             state.armed = state.queue.next();
-            state.armed
+            Ok(state.armed)
         });
+        let Ok(next) = next else {
+            return Poll::Ready(());
+        };
         if let Some(at) = next {
             // Sleeps of madsim last a millisecond at least, but for those that are set anew.
             let deadline =
