@@ -11,8 +11,8 @@
 
 use super::keep_oldest::is_preferred;
 use crate::identity::Identity;
-use crate::membership::{Membership, Status};
-use crate::reachability::detector::Detector;
+use crate::membership::Status;
+use crate::reachability::sight::{Seen, Sight};
 use crate::records::cluster::{Generation, Roster};
 use crate::records::encode;
 use crate::records::key;
@@ -118,30 +118,25 @@ impl RosterKeeper {
         }
     }
 
-    pub(crate) fn step(
-        &mut self,
-        shared: &mut Shared,
-        membership: &Membership,
-        detector: &Detector,
-    ) {
+    pub(crate) fn step(&mut self, shared: &mut Shared, seen: Seen<'_>) {
         let Some(roster) = shared.roster().cloned() else {
             return;
         };
         if !shared.listed() {
             return;
         }
-        let connected = connected(shared, &roster, detector);
-        self.watch_stability(shared, &roster, &connected);
+        let connected = seen.sight.connected();
+        self.watch_stability(shared, &roster, connected);
         if self.committing || self.retry_at.is_some_and(|at| shared.now < at) {
             return;
         }
         let next = self
-            .listing(shared, &roster, detector, &connected)
-            .or_else(|| delisting(shared, &roster, membership, detector));
+            .listing(shared, &roster, seen)
+            .or_else(|| delisting(shared, &roster, seen));
         if let Some(next) = next {
             self.change(shared, next);
         } else {
-            self.decide(shared, &roster, &connected);
+            self.decide(shared, &roster, connected);
         }
     }
 
@@ -193,27 +188,21 @@ impl RosterKeeper {
 
     /// F2: the leader lists a joiner of this generation that is connected with every listed server
     /// that the leader is connected with.
-    fn listing(
-        &self,
-        shared: &Shared,
-        roster: &Roster,
-        detector: &Detector,
-        connected: &BTreeSet<Identity>,
-    ) -> Option<Roster> {
-        if !leads(shared, roster, detector) || shared.leaving {
+    fn listing(&self, shared: &Shared, roster: &Roster, seen: Seen<'_>) -> Option<Roster> {
+        if !leads(shared, roster, seen.sight) || shared.leaving {
             return None;
         }
         let (now, detection, me) = (shared.now, shared.times().detection, &shared.me);
+        let detector = seen.detector;
         let known = |joiner: &Identity| {
             let theirs = detector.heard(joiner).map(|(_, beat)| beat);
             detector.connected(now, detection, me, joiner)
                 && theirs.is_some_and(|theirs| {
-                    connected.iter().filter(|one| *one != me).all(|one| {
+                    seen.sight.connected().iter().all(|one| {
                         let replaced = one.address == joiner.address;
-                        let heard = detector.heard(one).map(|(_, beat)| beat);
-                        replaced
-                            || (theirs.hears.contains(one)
-                                && heard.is_some_and(|beat| beat.hears.contains(joiner)))
+                        let each_other =
+                            theirs.hears.contains(one) && is_heard(me, one, joiner, seen);
+                        one == me || replaced || each_other
                     })
                 })
         };
@@ -297,39 +286,37 @@ impl RosterKeeper {
     }
 }
 
-/// The listed servers that we are connected with, ourselves included (R3).
-fn connected(shared: &Shared, roster: &Roster, detector: &Detector) -> BTreeSet<Identity> {
-    let (now, detection, me) = (shared.now, shared.times().detection, &shared.me);
-    let with = |one: &&Identity| *one == me || detector.connected(now, detection, me, one);
-    roster.listed.iter().filter(with).cloned().collect()
+/// Whether a listed server hears a joiner, which beats to all: its own beats tell, or, when it owes us
+/// none, that it does not say the contrary (R3).
+fn is_heard(me: &Identity, one: &Identity, joiner: &Identity, seen: Seen<'_>) -> bool {
+    if seen.lanes.joins(me, one) {
+        let heard = seen.detector.heard(one);
+        heard.is_some_and(|(_, beat)| beat.hears.contains(joiner))
+    } else {
+        !seen.membership.observers_of(joiner).contains(one)
+    }
 }
 
 /// R2: the leader is the oldest listed server that one sees reachable.
-pub(crate) fn leader(shared: &Shared, roster: &Roster, detector: &Detector) -> Option<Identity> {
-    let hears = detector.hears(shared.now, shared.times().detection);
+pub(crate) fn leader(shared: &Shared, roster: &Roster, sight: &Sight) -> Option<Identity> {
     roster
         .listed
         .iter()
-        .find(|one| **one == shared.me || hears.contains(one))
+        .find(|one| **one == shared.me || sight.sees(one))
         .cloned()
 }
 
-fn leads(shared: &Shared, roster: &Roster, detector: &Detector) -> bool {
-    leader(shared, roster, detector).as_ref() == Some(&shared.me)
+fn leads(shared: &Shared, roster: &Roster, sight: &Sight) -> bool {
+    leader(shared, roster, sight).as_ref() == Some(&shared.me)
 }
 
 /// R1: no change waits for convergence; who is Exiting is taken off by the leader at once. A
 /// leaving server that the leader does not take off in time does it itself (ADR 0004).
-fn delisting(
-    shared: &Shared,
-    roster: &Roster,
-    membership: &Membership,
-    detector: &Detector,
-) -> Option<Roster> {
-    let exiting = |one: &&Identity| membership.status(one) == Some(Status::Exiting);
+fn delisting(shared: &Shared, roster: &Roster, seen: Seen<'_>) -> Option<Roster> {
+    let exiting = |one: &&Identity| seen.membership.status(one) == Some(Status::Exiting);
     let leaves: BTreeSet<_> = roster.listed.iter().filter(exiting).cloned().collect();
     let mine = leaves.contains(&shared.me);
-    if leaves.is_empty() || !(leads(shared, roster, detector) || mine) {
+    if leaves.is_empty() || !(leads(shared, roster, seen.sight) || mine) {
         return None;
     }
     let gone = if mine {

@@ -4,11 +4,10 @@
 use super::ServerProcess;
 use crate::identity::{ContextId, Identity, Incarnation};
 use crate::output::{BeatPlan, ClusterEvent, Output};
-use crate::reachability::ring::neighbours;
-use crate::singleton::owed_beats;
+use crate::reachability::lanes::Lanes;
+use crate::reachability::sight::{Eyes, Sight};
 use crate::supervisor::DriverContact;
 use crate::wire::{Beat, Message};
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// A server tells the holder of each driver that it hears at most so often (E8).
@@ -57,8 +56,9 @@ impl ServerProcess {
         self.shared.outbox.push(Output::Beat(plan));
     }
 
-    /// The holder beats fast to its candidates and its ring, others slowly to their ring; joiners
-    /// are beaten to fast, and beat fast, so that they are listed soon.
+    /// The holder beats fast to its candidates and its ring, others slowly to their ring, and its
+    /// candidates to the holder; joiners are beaten to fast, and beat fast, so that they are listed
+    /// soon.
     fn targets(&self) -> std::collections::BTreeMap<crate::identity::Address, std::time::Duration> {
         let shared = &self.shared;
         let (fast, slow) = (shared.times().beat, shared.times().slow_beat);
@@ -71,17 +71,10 @@ impl ServerProcess {
             let all = listed.iter().map(|one| (one.address.clone(), fast));
             return all.filter(|(address, _)| *address != me.address).collect();
         }
-        let holds = shared.holds_office();
-        let members: BTreeSet<_> = listed.iter().cloned().collect();
-        let ring = neighbours(me, &members, shared.limits().monitored_by);
-        let interval = if holds { fast } else { slow };
-        let mut targets: std::collections::BTreeMap<_, _> = ring
-            .into_iter()
-            .map(|one| (one.address, interval))
-            .collect();
-        if holds {
-            targets.extend(owed_beats(&listed, me).map(|one| (one.address.clone(), fast)));
-        }
+        let interval = if shared.holds_office() { fast } else { slow };
+        let lanes = self.lanes.of(me);
+        let mut targets: std::collections::BTreeMap<_, _> =
+            lanes.map(|one| (one.address.clone(), interval)).collect();
         targets.extend(self.roster.joiners().map(|one| (one.address.clone(), fast)));
         targets.remove(&me.address);
         targets
@@ -111,15 +104,11 @@ impl ServerProcess {
     /// Carries what the detector says over into our row of the reachability table.
     pub(super) fn observe(&mut self) {
         let shared = &mut self.shared;
-        let Some(roster) = shared.roster().cloned() else {
-            return;
-        };
-        if !roster.lists(&shared.me) {
+        if !shared.listed() {
             return;
         }
         let hears = self.detector.hears(shared.now, shared.times().detection);
-        let watched: BTreeSet<_> = roster.listed.iter().cloned().collect();
-        for member in neighbours(&shared.me, &watched, shared.limits().monitored_by) {
+        for member in self.lanes.of(&shared.me).cloned() {
             let reachable = hears.contains(&member);
             let waits = self.detector.silence(shared.now, &member);
             // Not heard yet, but not for long: nothing is known.
@@ -136,6 +125,45 @@ impl ServerProcess {
                 shared.outbox.event(event);
             }
         }
+    }
+
+    /// Looks at the listed servers, by our own beats and by what the observers of gossip say (R3).
+    pub(super) fn look(&mut self) {
+        let shared = &self.shared;
+        let eyes = Eyes {
+            me: &shared.me,
+            lanes: &self.lanes,
+            detector: &self.detector,
+            table: &self.membership.gossip().reachability,
+            now: shared.now,
+            detection: shared.times().detection,
+        };
+        let listed = shared.roster().map(|roster| roster.listed.as_slice());
+        self.sight = Sight::of(eyes, listed.unwrap_or_default());
+    }
+
+    /// The roster or the office changed, and with them who exchanges beats with us. Who begins to is
+    /// followed anew: what was heard of it long ago is no reason to miss it now. Of who no longer
+    /// does we say nothing.
+    pub(super) fn lay_lanes(&mut self) {
+        let shared = &self.shared;
+        let Some(roster) = shared.roster() else {
+            return;
+        };
+        let me = &shared.me;
+        let monitored_by = shared.limits().monitored_by;
+        let lanes = Lanes::new(me, &roster.listed, shared.holder(), monitored_by);
+        let hears = self.detector.hears(shared.now, shared.times().detection);
+        let new = lanes.of(me).filter(|one| !self.lanes.joins(me, one));
+        for one in new.filter(|one| !hears.contains(*one)) {
+            self.detector.forget(one);
+            self.detector.expect(shared.now, one);
+        }
+        let gone = self.lanes.of(me).filter(|one| !lanes.joins(me, one));
+        for one in gone {
+            self.gossip_dirty |= self.membership.observe(one, true);
+        }
+        self.lanes = lanes;
     }
 
     /// E8: a driver gives a sign of life; it is confirmed only while we have the store or are
@@ -172,10 +200,9 @@ impl ServerProcess {
         if owns && linked {
             self.driver_links.insert(context, from.clone());
         }
-        let (now, detection) = (shared.now, shared.times().detection);
-        let with_holder = shared.holder().is_some_and(|holder| {
-            *holder == shared.me || self.detector.connected(now, detection, &shared.me, holder)
-        });
+        let with_holder = shared
+            .holder()
+            .is_some_and(|holder| *holder == shared.me || self.sight.connected().contains(holder));
         if shared.listed() && (shared.has_store() || with_holder) {
             let servers = shared
                 .roster()

@@ -24,9 +24,11 @@ use crate::join::Join;
 use crate::membership::Membership;
 use crate::output::{Answer, Output, StopReason, TakenBy};
 use crate::reachability::detector::Detector;
+use crate::reachability::lanes::Lanes;
+use crate::reachability::sight::{Seen, Sight};
 use crate::records::cluster::Secret;
 use crate::records::transaction::{Change, CommitOutcome, ReadOutcome};
-use crate::singleton::Singleton;
+use crate::singleton::{Singleton, candidates};
 use crate::supervisor::{DriverContact, Supervisor};
 use crate::time::Time;
 use follow::Follow;
@@ -61,6 +63,11 @@ pub struct ServerProcess {
     join: Join,
     membership: Membership,
     detector: Detector,
+    lanes: Lanes,
+    /// What the last step saw of the listed servers.
+    sight: Sight,
+    /// Who may take the office, as the last step saw it.
+    candidates: Vec<Identity>,
     roster: RosterKeeper,
     singleton: Singleton,
     gateway: Gateway,
@@ -93,6 +100,9 @@ impl ServerProcess {
             join: Join::new(founding, now),
             membership,
             detector: Detector::default(),
+            lanes: Lanes::default(),
+            sight: Sight::default(),
+            candidates: Vec::new(),
             roster: RosterKeeper::default(),
             singleton: Singleton::default(),
             gateway: Gateway::default(),
@@ -176,7 +186,7 @@ impl ServerProcess {
                 .filter(|_| !self.follow.is_reading()),
             self.join.deadline(shared),
             self.roster.deadline(shared),
-            self.singleton.deadline(shared, &self.detector),
+            self.singleton.deadline(shared, &self.candidates),
             self.gateway.deadline(),
             self.supervisor.deadline(),
             self.leave.deadline(shared),
@@ -300,21 +310,30 @@ impl ServerProcess {
             return;
         }
         self.observe();
+        self.look();
         let shared = &mut self.shared;
-        self.roster.step(shared, &self.membership, &self.detector);
-        self.singleton.step(shared, &self.detector);
+        let seen = Seen {
+            membership: &self.membership,
+            detector: &self.detector,
+            lanes: &self.lanes,
+            sight: &self.sight,
+        };
+        self.roster.step(shared, seen);
+        self.candidates = candidates(shared, seen);
+        self.singleton.step(shared, &self.candidates);
         self.gateway.step(shared);
-        let mut alive = self.detector.hears(shared.now, shared.times().detection);
-        alive.retain(|one| shared.roster().is_some_and(|roster| roster.lists(one)));
-        alive.retain(|one| self.links.contains(one));
-        alive.insert(shared.me.clone());
+        let listed = shared.roster().into_iter().flat_map(|all| &all.listed);
+        let is_alive = |one: &&Identity| {
+            **one == shared.me || (self.sight.sees(one) && self.links.contains(*one))
+        };
+        let alive = listed.filter(is_alive).cloned().collect();
         self.supervisor.step(shared, &self.drivers, &alive);
         let idle = self.gateway.len() == 0;
         if self.leave.step(
             shared,
             &mut self.membership,
             &mut self.singleton,
-            &self.detector,
+            &self.candidates,
             idle,
         ) {
             self.stop(StopReason::Left);

@@ -17,6 +17,9 @@ impl ServerProcess {
             self.stop(reason);
             return;
         }
+        if news.roster || news.office.is_some() {
+            self.lay_lanes();
+        }
         if news.roster {
             self.roster_changed();
         }
@@ -29,9 +32,6 @@ impl ServerProcess {
         let Some(roster) = self.shared.roster().cloned() else {
             return;
         };
-        for one in roster.listed.iter().filter(|one| **one != self.shared.me) {
-            self.detector.expect(self.shared.now, one);
-        }
         self.gossip_dirty |= self.membership.adopt(&roster);
         self.forget_the_removed();
         self.broken.retain(|one| roster.lists(one));

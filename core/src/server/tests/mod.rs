@@ -3,6 +3,7 @@
 
 mod calls;
 mod cleanup;
+mod crowd;
 mod deadlines;
 mod drivers;
 mod effects;
