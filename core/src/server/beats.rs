@@ -12,15 +12,34 @@ use std::time::Duration;
 
 /// A server tells the holder of each driver that it hears at most so often (E8).
 const DRIVER_REPORT: Duration = Duration::from_secs(10);
+/// So many addresses that two servers use are spoken of.
+const DOUBLES_MAX: usize = 64;
 
 impl ServerProcess {
     pub(super) fn beat(&mut self, beat: Beat) {
         let (from, vacant) = (beat.from.clone(), beat.vacant);
+        if self.membership.status(&from).is_none() {
+            self.notice_double(&from);
+        }
         if beat.generation > self.shared.generation() || beat.epoch > self.shared.epoch() {
             self.follow.want(&mut self.shared);
         }
         if self.detector.record(self.shared.now, beat) {
             self.singleton.heard(&self.shared, &from, vacant);
+        }
+    }
+
+    /// seed-join.md J26: an incarnation that another one of its address replaced is dead, unless two
+    /// servers were given one address. Said once for each address.
+    fn notice_double(&mut self, from: &Identity) {
+        let address = &from.address;
+        let mut members = self.membership.members().keys();
+        let replaced = self.membership.gossip().tombstones.contains(from)
+            && members.any(|member| member.address == *address);
+        if replaced && self.doubled.len() < DOUBLES_MAX && self.doubled.insert(address.clone()) {
+            self.shared.warn(&format!(
+                "two servers use the address {address} at the same time: give each of them its own"
+            ));
         }
     }
 

@@ -81,6 +81,8 @@ pub struct ServerProcess {
     driver_names: BTreeMap<Incarnation, (Identity, String, bool)>,
     dialled: BTreeSet<Address>,
     rejected: BTreeMap<Address, String>,
+    /// Addresses that two servers use at once, as was said already.
+    doubled: BTreeSet<Address>,
     proved: bool,
     beat_sent: Option<Time>,
     gossip_dirty: bool,
@@ -115,6 +117,7 @@ impl ServerProcess {
             driver_names: BTreeMap::new(),
             dialled: BTreeSet::new(),
             rejected: BTreeMap::new(),
+            doubled: BTreeSet::new(),
             proved: false,
             beat_sent: None,
             gossip_dirty: false,

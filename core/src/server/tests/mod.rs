@@ -16,6 +16,7 @@ mod laws;
 mod leave;
 mod newer;
 mod office;
+mod races;
 mod refounding;
 mod roster;
 mod singleton;
