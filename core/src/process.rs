@@ -5,6 +5,8 @@ use crate::identity::{ClusterId, Identity, Role};
 use crate::input::Input;
 use crate::membership::Status;
 use crate::output::Output;
+#[cfg(feature = "planted")]
+use crate::planted::planted;
 use crate::records::cluster::Generation;
 use crate::records::singleton::Epoch;
 use crate::server::ServerProcess;
@@ -80,6 +82,8 @@ pub struct ClusterView {
 impl Process {
     /// Tells the process one thing. `now` never decreases. Drain `poll_output` before the next one.
     pub fn handle(&mut self, now: Time, input: Input) {
+        #[cfg(feature = "planted")]
+        assert!(!planted!(Canary), "the canary");
         match self {
             Self::Server(server) => server.handle(now, input),
             Self::Driver(driver) => driver.handle(now, input),

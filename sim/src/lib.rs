@@ -1,12 +1,17 @@
 //! Deterministic simulation of Doyen clusters.
 //!
-//! What stands here is the direct engine's first part: a discrete-event world in which servers and
-//! drivers (`doyen-core`, the code that production runs) meet over a simulated network and a
-//! simulated store. Schedules, generator, oracles, shrinker and the `doyen-sim` program come with
-//! the simulator's own issue; the tests of this crate are its first stories.
+//! A [`schedule`] says who takes part, what clients ask and what goes wrong; an [`engine`] carries it
+//! out over the code that production runs (`doyen-core`) and shows all that happens ([`trace`]);
+//! [`oracle`]s judge it.
 //!
-//! Same seed, same run: the order of events is total (time, then sequence), and every random number
-//! comes from one value-stable stream.
+//! Same schedule, same run: the order of events is total, and every random number comes from a
+//! value-stable stream of its own purpose.
 #![forbid(unsafe_code)]
 
+pub mod engine;
+pub mod judge;
+pub mod oracle;
+pub mod schedule;
+pub mod sometimes;
+pub mod trace;
 pub mod world;

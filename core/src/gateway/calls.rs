@@ -2,8 +2,9 @@
 
 use super::{KeyAnswer, Next, RETRY_FIRST, create_key, read_key, watch};
 use crate::identity::CallId;
-use crate::input::NewCall;
+use crate::input::{NewCall, RequestKey};
 use crate::output::Answer;
+use crate::planted::planted;
 use crate::records::call::{CallOutcome, CallRecord, CallState, KeyObject, KeyRecord};
 use crate::records::key::Layout;
 use crate::records::transaction::{CommitOutcome, Query, Snapshot, Transaction, Version};
@@ -25,6 +26,8 @@ enum Stage {
 #[derive(Clone, Debug)]
 pub(super) struct CallRequest {
     call: NewCall,
+    /// Not written while this key is taken.
+    unless: Option<RequestKey>,
     /// The call whose record is watched: ours, or the one that our key belongs to.
     watched: CallId,
     stage: Stage,
@@ -38,10 +41,20 @@ impl CallRequest {
     pub(super) fn new(call: NewCall, deadline: Time) -> Self {
         Self {
             watched: call.id.clone(),
+            unless: None,
             call,
             stage: Stage::Writing,
             deadline,
             progress: None,
+        }
+    }
+
+    /// A call that is written only while a key of another request is free; whoever gives it must
+    /// look at that key itself, in what `looked` is given.
+    pub(super) fn unless(call: NewCall, deadline: Time, taken: Option<RequestKey>) -> Self {
+        Self {
+            unless: taken,
+            ..Self::new(call, deadline)
         }
     }
 
@@ -86,12 +99,11 @@ impl CallRequest {
             // Either it was committed by an attempt whose answer was lost, or its key is taken.
             CommitOutcome::Refused { .. } | CommitOutcome::Unknown => {
                 let mut query = self.records(&layout);
-                query.keys.extend(
-                    self.call
-                        .key
-                        .as_ref()
-                        .map(|k| layout.idempotency(&k.digest)),
-                );
+                let keys = [&self.call.key, &self.unless];
+                let keys = keys.into_iter().flatten();
+                query
+                    .keys
+                    .extend(keys.map(|key| layout.idempotency(&key.digest)));
                 Next::Look(query)
             }
             CommitOutcome::NotSent { .. } => Next::Again,
@@ -221,6 +233,10 @@ impl CallRequest {
             .transaction()
             .check_absent(layout.settled(&call.id))
             .create(layout.call(&call.id), encode(&record));
+        let transaction = match &self.unless {
+            Some(taken) => transaction.check_absent(layout.idempotency(&taken.digest)),
+            None => transaction,
+        };
         let object = KeyObject::Call(call.id.clone());
         create_key(transaction, layout, call.key.as_ref(), object)
     }
@@ -241,6 +257,12 @@ pub(crate) fn settle(
     let transaction = transaction
         .delete(layout.call(&record.id), version)
         .create(layout.settled(&record.id), encode(&settled));
+    let transaction = if planted!(SettlesBlindly) {
+        crate::planted::unguarded(transaction, &layout.call(&record.id))
+    } else {
+        transaction
+    };
+    let keeps = keeps || planted!(KeyOutlivesRefusal);
     match record.key.as_ref().filter(|_| !keeps) {
         Some(digest) => transaction.delete(layout.idempotency(digest), Version(0)),
         None => transaction,

@@ -2,12 +2,11 @@
 //! (protocol.md S, Beats; R3).
 
 use super::ServerProcess;
-use crate::identity::{ContextId, Identity, Incarnation};
+use crate::identity::{Address, ContextId, Identity, Incarnation};
 use crate::output::{BeatPlan, ClusterEvent, Output};
-use crate::reachability::lanes::Lanes;
-use crate::reachability::sight::{Eyes, Sight};
 use crate::supervisor::DriverContact;
 use crate::wire::{Beat, Message};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// A server tells the holder of each driver that it hears at most so often (E8).
@@ -63,7 +62,7 @@ impl ServerProcess {
             generation: shared.generation(),
             epoch: shared.epoch(),
             holder: shared.holder().map(|holder| holder.incarnation),
-            hears: self.detector.hears(shared.now, shared.times().detection),
+            hears: self.picture.hears.clone(),
             store_age_ms: u64::try_from(age.as_millis()).unwrap_or(u64::MAX),
             vacant,
         };
@@ -78,22 +77,19 @@ impl ServerProcess {
     /// The holder beats fast to its candidates and its ring, others slowly to their ring, and its
     /// candidates to the holder; joiners are beaten to fast, and beat fast, so that they are listed
     /// soon.
-    fn targets(&self) -> std::collections::BTreeMap<crate::identity::Address, std::time::Duration> {
+    fn targets(&self) -> BTreeMap<Address, Duration> {
         let shared = &self.shared;
         let (fast, slow) = (shared.times().beat, shared.times().slow_beat);
-        let listed = shared
-            .roster()
-            .map(|roster| roster.listed.clone())
-            .unwrap_or_default();
-        let me = &shared.me;
+        let listed = shared.roster().map(|roster| roster.listed.as_slice());
+        let (listed, me) = (listed.unwrap_or_default(), &shared.me);
         if !listed.contains(me) {
             let all = listed.iter().map(|one| (one.address.clone(), fast));
             return all.filter(|(address, _)| *address != me.address).collect();
         }
         let interval = if shared.holds_office() { fast } else { slow };
-        let lanes = self.lanes.of(me);
-        let mut targets: std::collections::BTreeMap<_, _> =
-            lanes.map(|one| (one.address.clone(), interval)).collect();
+        let lanes = self.picture.lanes.of(me);
+        let mut targets = BTreeMap::new();
+        targets.extend(lanes.map(|one| (one.address.clone(), interval)));
         targets.extend(self.roster.joiners().map(|one| (one.address.clone(), fast)));
         targets.remove(&me.address);
         targets
@@ -126,16 +122,16 @@ impl ServerProcess {
         if !shared.listed() {
             return;
         }
-        let hears = self.detector.hears(shared.now, shared.times().detection);
-        for member in self.lanes.of(&shared.me).cloned() {
-            let reachable = hears.contains(&member);
-            let waits = self.detector.silence(shared.now, &member);
+        for member in self.picture.lanes.of(&shared.me) {
+            let reachable = self.picture.hears.contains(member);
+            let waits = self.detector.silence(shared.now, member);
             // Not heard yet, but not for long: nothing is known.
             if !reachable && waits.is_none_or(|silence| silence < shared.times().detection) {
                 continue;
             }
-            if self.membership.observe(&member, reachable) {
+            if self.membership.observe(member, reachable) {
                 self.gossip_dirty = true;
+                let member = member.clone();
                 let event = if reachable {
                     ClusterEvent::Reachable { member }
                 } else {
@@ -144,45 +140,6 @@ impl ServerProcess {
                 shared.outbox.event(event);
             }
         }
-    }
-
-    /// Looks at the listed servers, by our own beats and by what the observers of gossip say (R3).
-    pub(super) fn look(&mut self) {
-        let shared = &self.shared;
-        let eyes = Eyes {
-            me: &shared.me,
-            lanes: &self.lanes,
-            detector: &self.detector,
-            table: &self.membership.gossip().reachability,
-            now: shared.now,
-            detection: shared.times().detection,
-        };
-        let listed = shared.roster().map(|roster| roster.listed.as_slice());
-        self.sight = Sight::of(eyes, listed.unwrap_or_default());
-    }
-
-    /// The roster or the office changed, and with them who exchanges beats with us. Who begins to is
-    /// followed anew: what was heard of it long ago is no reason to miss it now. Of who no longer
-    /// does we say nothing.
-    pub(super) fn lay_lanes(&mut self) {
-        let shared = &self.shared;
-        let Some(roster) = shared.roster() else {
-            return;
-        };
-        let me = &shared.me;
-        let monitored_by = shared.limits().monitored_by;
-        let lanes = Lanes::new(me, &roster.listed, shared.holder(), monitored_by);
-        let hears = self.detector.hears(shared.now, shared.times().detection);
-        let new = lanes.of(me).filter(|one| !self.lanes.joins(me, one));
-        for one in new.filter(|one| !hears.contains(*one)) {
-            self.detector.forget(one);
-            self.detector.expect(shared.now, one);
-        }
-        let gone = self.lanes.of(me).filter(|one| !lanes.joins(me, one));
-        for one in gone {
-            self.gossip_dirty |= self.membership.observe(one, true);
-        }
-        self.lanes = lanes;
     }
 
     /// E8: a driver gives a sign of life; it is confirmed only while we have the store or are
@@ -219,9 +176,9 @@ impl ServerProcess {
         if owns && linked {
             self.driver_links.insert(context, from.clone());
         }
-        let with_holder = shared
-            .holder()
-            .is_some_and(|holder| *holder == shared.me || self.sight.connected().contains(holder));
+        let with_holder = shared.holder().is_some_and(|holder| {
+            *holder == shared.me || self.picture.sight.connected().contains(holder)
+        });
         if shared.listed() && (shared.has_store() || with_holder) {
             let servers = shared
                 .roster()

@@ -9,6 +9,7 @@ mod leave;
 mod look;
 mod messages;
 mod news;
+mod picture;
 pub(crate) mod shared;
 mod spread;
 #[cfg(test)]
@@ -24,8 +25,7 @@ use crate::join::Join;
 use crate::membership::Membership;
 use crate::output::{Answer, Output, StopReason, TakenBy};
 use crate::reachability::detector::Detector;
-use crate::reachability::lanes::Lanes;
-use crate::reachability::sight::{Seen, Sight};
+use crate::reachability::sight::Seen;
 use crate::records::cluster::Secret;
 use crate::records::transaction::{Change, CommitOutcome, ReadOutcome};
 use crate::singleton::{Singleton, candidates};
@@ -33,6 +33,7 @@ use crate::supervisor::{DriverContact, Supervisor};
 use crate::time::Time;
 use follow::Follow;
 use leave::Leave;
+use picture::Picture;
 use shared::{PendingCall, Purpose, Shared};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -63,11 +64,7 @@ pub struct ServerProcess {
     join: Join,
     membership: Membership,
     detector: Detector,
-    lanes: Lanes,
-    /// What the last step saw of the listed servers.
-    sight: Sight,
-    /// Who may take the office, as the last step saw it.
-    candidates: Vec<Identity>,
+    picture: Picture,
     roster: RosterKeeper,
     singleton: Singleton,
     gateway: Gateway,
@@ -88,6 +85,8 @@ pub struct ServerProcess {
     gossip_dirty: bool,
     gossip_sent: Time,
     gossip_turn: usize,
+    /// When something is due by itself, as of the last input.
+    due: Option<Time>,
     stopped: bool,
 }
 
@@ -102,9 +101,7 @@ impl ServerProcess {
             join: Join::new(founding, now),
             membership,
             detector: Detector::default(),
-            lanes: Lanes::default(),
-            sight: Sight::default(),
-            candidates: Vec::new(),
+            picture: Picture::default(),
             roster: RosterKeeper::default(),
             singleton: Singleton::default(),
             gateway: Gateway::default(),
@@ -123,9 +120,11 @@ impl ServerProcess {
             gossip_dirty: false,
             gossip_sent: now,
             gossip_turn: 0,
+            due: None,
             stopped: false,
         };
         new.step();
+        new.due = new.next_due();
         new
     }
 
@@ -138,7 +137,7 @@ impl ServerProcess {
         if self.stopped {
             return;
         }
-        if self.poll_timeout().is_some_and(|due| now.since(due) > LATE) {
+        if self.due.is_some_and(|due| now.since(due) > LATE) {
             self.singleton.count_anew(now);
             self.detector.reset(now);
         }
@@ -163,6 +162,7 @@ impl ServerProcess {
             Input::EffectReport(report) => self.supervisor.reported(&self.shared, &report),
         }
         self.step();
+        self.due = self.next_due();
     }
 
     /// See [`crate::process::Process::poll_output`].
@@ -172,7 +172,11 @@ impl ServerProcess {
 
     /// See [`crate::process::Process::poll_timeout`].
     #[must_use]
-    pub fn poll_timeout(&self) -> Option<Time> {
+    pub const fn poll_timeout(&self) -> Option<Time> {
+        self.due
+    }
+
+    fn next_due(&self) -> Option<Time> {
         if self.stopped {
             return None;
         }
@@ -189,7 +193,7 @@ impl ServerProcess {
                 .filter(|_| !self.follow.is_reading()),
             self.join.deadline(shared),
             self.roster.deadline(shared),
-            self.singleton.deadline(shared, &self.candidates),
+            self.singleton.deadline(shared, self.seen()),
             self.gateway.deadline(),
             self.supervisor.deadline(),
             self.leave.deadline(shared),
@@ -302,6 +306,15 @@ impl ServerProcess {
         }
     }
 
+    const fn seen(&self) -> Seen<'_> {
+        Seen {
+            membership: &self.membership,
+            detector: &self.detector,
+            lanes: &self.picture.lanes,
+            sight: &self.picture.sight,
+        }
+    }
+
     fn step(&mut self) {
         if self.stopped {
             return;
@@ -312,37 +325,40 @@ impl ServerProcess {
             self.stop(StopReason::Reincarnate);
             return;
         }
-        self.observe();
-        self.look();
+        let news = self.look_around();
+        if news {
+            self.observe();
+        }
         let shared = &mut self.shared;
         let seen = Seen {
             membership: &self.membership,
             detector: &self.detector,
-            lanes: &self.lanes,
-            sight: &self.sight,
+            lanes: &self.picture.lanes,
+            sight: &self.picture.sight,
         };
-        self.roster.step(shared, seen);
-        self.candidates = candidates(shared, seen);
-        self.singleton.step(shared, &self.candidates);
+        self.roster.step(shared, seen, news);
+        self.singleton.step(shared, seen);
         self.gateway.step(shared);
-        let listed = shared.roster().into_iter().flat_map(|all| &all.listed);
-        let is_alive = |one: &&Identity| {
-            **one == shared.me || (self.sight.sees(one) && self.links.contains(*one))
-        };
-        let alive = listed.filter(is_alive).cloned().collect();
-        self.supervisor.step(shared, &self.drivers, &alive);
+        let (sight, links) = (&self.picture.sight, &self.links);
+        self.supervisor.step(shared, &self.drivers, |shared, one| {
+            *one == shared.me || (sight.sees(one) && links.contains(one))
+        });
         let idle = self.gateway.len() == 0;
+        let heir = shared.leaving.then(|| candidates(shared, seen).next());
+        let heir = heir.flatten().cloned();
         if self.leave.step(
             shared,
             &mut self.membership,
             &mut self.singleton,
-            &self.candidates,
+            heir,
             idle,
         ) {
             self.stop(StopReason::Left);
             return;
         }
-        self.dial();
+        if news {
+            self.dial();
+        }
         self.prove();
         self.beats();
         self.gossip();

@@ -17,9 +17,6 @@ impl ServerProcess {
             self.stop(reason);
             return;
         }
-        if news.roster || news.office.is_some() {
-            self.lay_lanes();
-        }
         if news.roster {
             self.roster_changed();
         }

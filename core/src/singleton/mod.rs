@@ -15,7 +15,9 @@ pub(crate) use candidates::candidates;
 
 use crate::identity::Identity;
 use crate::output::{ClusterEvent, TakenBy};
+use crate::planted::planted;
 use crate::reachability::lanes::owed_beats;
+use crate::reachability::sight::Seen;
 use crate::records::encode;
 use crate::records::key;
 use crate::records::singleton::{ChallengeRecord, Epoch, SingletonRecord};
@@ -105,18 +107,18 @@ impl Singleton {
         }
     }
 
-    pub(crate) fn step(&mut self, shared: &mut Shared, candidates: &[Identity]) {
+    pub(crate) fn step(&mut self, shared: &mut Shared, seen: Seen<'_>) {
         if !shared.listed() || shared.followed.singleton.is_none() {
             return;
         }
         if shared.holds_office() {
             self.keep(shared);
         } else {
-            self.watch(shared, candidates);
+            self.watch(shared, seen);
         }
     }
 
-    pub(crate) fn deadline(&self, shared: &Shared, candidates: &[Identity]) -> Option<Time> {
+    pub(crate) fn deadline(&self, shared: &Shared, seen: Seen<'_>) -> Option<Time> {
         if !shared.listed() || shared.followed.singleton.is_none() {
             return None;
         }
@@ -130,7 +132,7 @@ impl Singleton {
         if self.committing || !shared.has_store() {
             return None;
         }
-        let wait = turn(shared, candidates)?;
+        let wait = turn(shared, seen)?;
         let reasons = [
             self.proof.as_ref().map(|(_, at)| at.after(wait)),
             self.vacant_since.map(|at| at.after(wait)),
@@ -182,15 +184,14 @@ impl Singleton {
         }
     }
 
-    /// S3: gives the office to the first of the candidates; `false` when there is nobody.
-    pub(crate) fn grant(&mut self, shared: &mut Shared, candidates: &[Identity]) -> bool {
+    /// S3: gives the office to its heir, the first candidate; `false` when there is nobody.
+    pub(crate) fn grant(&mut self, shared: &mut Shared, heir: Option<Identity>) -> bool {
         if self.committing || self.retry_at.is_some_and(|at| shared.now < at) {
             return true;
         }
-        let Some(heir) = candidates.first() else {
-            return false;
-        };
-        self.take(shared, heir.clone(), SingletonWork::Grant, None);
+        let heir = heir.filter(|_| !planted!(LeavesWithoutGrant));
+        let Some(heir) = heir else { return false };
+        self.take(shared, heir, SingletonWork::Grant, None);
         true
     }
 
@@ -200,7 +201,10 @@ impl Singleton {
         challenge
             .filter(|one| one.value.challenger.is_some() && one.value.epoch == shared.epoch())
             .map(|one| one.version)
-            .filter(|version| self.answered != Some(*version))
+            .filter(|version| {
+                self.answered != Some(*version)
+                    && !(planted!(AnswersOnce) && self.answered.is_some())
+            })
     }
 
     /// The holder's duties: raise `pulse` every 2 s, and once for every change of `challenge`.
@@ -225,12 +229,12 @@ impl Singleton {
         shared.commit(transaction, Purpose::Singleton(SingletonWork::Pulse));
     }
 
-    fn watch(&mut self, shared: &mut Shared, candidates: &[Identity]) {
+    fn watch(&mut self, shared: &mut Shared, seen: Seen<'_>) {
         if self.committing || !shared.has_store() || self.retry_at.is_some_and(|at| shared.now < at)
         {
             return;
         }
-        let Some(wait) = turn(shared, candidates) else {
+        let Some(wait) = turn(shared, seen) else {
             return;
         };
         let due = |at: Option<Time>| at.is_some_and(|at| shared.now >= at.after(wait));
@@ -330,7 +334,11 @@ impl Singleton {
             self.retry_at = Some(shared.now.after(RETRY));
             return;
         };
-        let epoch = singleton.value.epoch.next();
+        let epoch = if planted!(EpochNotRaised) {
+            singleton.value.epoch
+        } else {
+            singleton.value.epoch.next()
+        };
         let office = SingletonRecord {
             epoch,
             holder,
@@ -341,10 +349,18 @@ impl Singleton {
             .transaction()
             .put(layout.singleton(), encode(&office), singleton.version)
             .check(key::cluster(), cluster);
+        let transaction = if planted!(ClaimSkipsCluster) {
+            crate::planted::unguarded(transaction, &key::cluster())
+        } else {
+            transaction
+        };
         let raised = shared.raised_pulse(epoch, 0);
         let transaction = match baseline {
-            Some(version) => transaction.put(layout.pulse(), raised, version),
-            None => transaction.put_any(layout.pulse(), raised),
+            _ if planted!(ClaimKeepsPulse) => transaction,
+            Some(version) if !planted!(ClaimIgnoresAnswer) => {
+                transaction.put(layout.pulse(), raised, version)
+            }
+            Some(_) | None => transaction.put_any(layout.pulse(), raised),
         };
         self.committing = true;
         shared.commit(transaction, Purpose::Singleton(work));
@@ -352,8 +368,8 @@ impl Singleton {
 }
 
 /// S8: 150 ms for each older candidate; `None` for who is no candidate.
-fn turn(shared: &Shared, candidates: &[Identity]) -> Option<Duration> {
-    let older = candidates.iter().position(|one| *one == shared.me)?;
+fn turn(shared: &Shared, seen: Seen<'_>) -> Option<Duration> {
+    let older = candidates(shared, seen).position(|one| *one == shared.me)?;
     let older = u32::try_from(older).unwrap_or(u32::MAX);
     Some(shared.times().candidate_step.saturating_mul(older))
 }

@@ -109,6 +109,7 @@ pub(super) fn context() -> ContextRecord {
         error: None,
         application_id: None,
         url: None,
+        key: None,
         rest: Rest::new(),
     }
 }
@@ -127,6 +128,7 @@ pub(super) fn job(number: u16) -> JobRecord {
         kill: false,
         started: Stamp(1),
         ended: None,
+        never_ran: false,
         error: None,
         result: None,
         key: None,

@@ -57,7 +57,7 @@ fn gossips(world: &mut World, observer: &Identity, lost: &Identity) {
     let mut theirs = Membership::new(observer.clone(), String::new());
     theirs.adopt(&world.roster().unwrap());
     assert!(theirs.observe(lost, false));
-    let (to, gossip) = (world.me.clone(), Box::new(theirs.gossip().clone()));
+    let (to, gossip) = (world.me.clone(), theirs.gossip().clone());
     world.says(observer, Message::Gossip { to, gossip });
 }
 

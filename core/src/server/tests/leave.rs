@@ -71,7 +71,7 @@ fn says_that_it_leaves(world: &mut World, n: u16) {
     let mut theirs = Membership::new(s(n), String::new());
     theirs.adopt(&world.roster().unwrap());
     assert!(theirs.set_leaving(&s(n)));
-    let (to, gossip) = (world.me.clone(), Box::new(theirs.gossip().clone()));
+    let (to, gossip) = (world.me.clone(), theirs.gossip().clone());
     world.says(&s(n), Message::Gossip { to, gossip });
 }
 

@@ -1,6 +1,7 @@
 //! The rules of protocol.md, one by one, against a single server: its store, its peers, its links
 //! and its clock are in the hand of the test. One file a letter of the protocol.
 
+mod adhoc;
 mod calls;
 mod cleanup;
 mod crowd;
