@@ -349,12 +349,9 @@ fn connected(shared: &Shared, roster: &Roster, detector: &Detector) -> BTreeSet<
 
 /// R2: the leader is the oldest listed server that one sees reachable.
 pub(crate) fn leader(shared: &Shared, roster: &Roster, detector: &Detector) -> Option<Identity> {
-    let hears = detector.hears(shared.now, shared.times().detection);
-    roster
-        .listed
-        .iter()
-        .find(|one| **one == shared.me || hears.contains(one))
-        .cloned()
+    let (now, detection, me) = (shared.now, shared.times().detection, &shared.me);
+    let sees = |one: &&Identity| *one == me || detector.hears_one(now, detection, one);
+    roster.listed.iter().find(sees).cloned()
 }
 
 fn leads(shared: &Shared, roster: &Roster, detector: &Detector) -> bool {
