@@ -7,7 +7,7 @@ use doyen_core::input::{Input, LinkEvent};
 use doyen_core::output::Answer;
 use doyen_core::records::call::CallOutcome;
 use doyen_core::records::job::{JobRefusal, JobState};
-use doyen_sim::world::World;
+use doyen_sim::world::story::Story as World;
 use std::time::Duration;
 
 #[track_caller]
@@ -32,7 +32,7 @@ fn a_context_is_created_used_and_deleted_through_any_server() {
             Answer::Call(CallOutcome::ContextExists)
         );
         for other in &all {
-            let job = submit(&mut world, other, &name, "sleep-100", true);
+            let job = submit(&mut world, other, &name, "sleep-100ms", true);
             let Answer::JobDone(job) = answer(&mut world, job) else {
                 panic!("{}", world.story())
             };
@@ -70,7 +70,7 @@ fn a_creation_survives_the_death_of_its_holder_at_any_moment() {
             "killed after {step} steps: {outcome:?}\n{}",
             world.story()
         );
-        let job = submit(&mut world, &rest[1], "etl", "sleep-10", true);
+        let job = submit(&mut world, &rest[1], "etl", "sleep-10ms", true);
         assert!(matches!(answer(&mut world, job), Answer::JobDone(_)));
         let request = delete(&mut world, &rest[1], "etl");
         let gone = answer(&mut world, request);
@@ -108,7 +108,7 @@ fn a_deletion_survives_the_death_of_its_holder_at_any_moment() {
 fn a_driver_outlives_all_servers_and_its_result_is_read_later() {
     let (mut world, all) = cluster(2, 3);
     created(&mut world, &all[0], "etl");
-    let job = submit(&mut world, &all[0], "etl", "sleep-30000", false);
+    let job = submit(&mut world, &all[0], "etl", "sleep-30000ms", false);
     let Answer::JobAccepted(accepted) = answer(&mut world, job) else {
         panic!()
     };
@@ -129,7 +129,7 @@ fn a_driver_outlives_all_servers_and_its_result_is_read_later() {
         "{}",
         world.story()
     );
-    let job = submit(&mut world, &all[1], "etl", "sleep-1", true);
+    let job = submit(&mut world, &all[1], "etl", "sleep-1ms", true);
     assert!(matches!(answer(&mut world, job), Answer::JobDone(_)));
 }
 
@@ -137,7 +137,7 @@ fn a_driver_outlives_all_servers_and_its_result_is_read_later() {
 fn a_killed_driver_ends_its_context_and_its_jobs() {
     let (mut world, all) = cluster(3, 4);
     created(&mut world, &all[1], "etl");
-    let job = submit(&mut world, &all[2], "etl", "sleep-600000", true);
+    let job = submit(&mut world, &all[2], "etl", "sleep-600000ms", true);
     world.run_for(secs(1));
     let driver = world.drivers()[0].clone();
     world.kill(&driver);
@@ -159,10 +159,10 @@ fn the_ninth_job_finds_no_slot() {
     let (mut world, all) = cluster(1, 6);
     created(&mut world, &all[0], "etl");
     for _ in 0..8 {
-        let job = submit(&mut world, &all[0], "etl", "sleep-60000", false);
+        let job = submit(&mut world, &all[0], "etl", "sleep-60000ms", false);
         assert!(matches!(answer(&mut world, job), Answer::JobAccepted(_)));
     }
-    let job = submit(&mut world, &all[0], "etl", "sleep-1", false);
+    let job = submit(&mut world, &all[0], "etl", "sleep-1ms", false);
     let refused = answer(&mut world, job);
     assert_eq!(refused, Answer::JobRefused(JobRefusal::NoSlots { max: 8 }));
 }
@@ -175,7 +175,7 @@ fn what_is_past_is_deleted_and_what_is_not_stays() {
     });
     let run = |world: &mut World, name: &str| {
         created(world, &all[0], name);
-        let job = submit(world, &all[0], name, "sleep-5", true);
+        let job = submit(world, &all[0], name, "sleep-5ms", true);
         assert!(matches!(answer(world, job), Answer::JobDone(_)));
         let gone = delete(world, &all[0], name);
         answer(world, gone);
@@ -217,7 +217,7 @@ fn a_driver_that_only_another_server_hears_is_not_lost() {
     assert_eq!(world.drivers(), [driver], "{}", world.story());
     world.heal();
     world.run_for(secs(5));
-    let job = submit(&mut world, &all[1], "etl", "sleep-10", true);
+    let job = submit(&mut world, &all[1], "etl", "sleep-10ms", true);
     let answer = answer(&mut world, job);
     assert!(matches!(answer, Answer::JobDone(_)), "{answer:?}");
 }

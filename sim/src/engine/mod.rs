@@ -1,5 +1,7 @@
 //! Engines: what carries a schedule out and shows what happens.
 
+pub mod direct;
+
 use crate::schedule::model::Schedule;
 use crate::trace::seen::Sink;
 use doyen_core::records::model::StoreModel;
