@@ -1,16 +1,28 @@
 //! Who a process is: where it listens, which life of it, and the ids of what it works on.
 
 use serde::{Deserialize, Serialize};
+use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
+
+/// Hosts of at most so many bytes (every IPv4 address) lie in the address itself.
+const SHORT: usize = 15;
 
 /// Where a member listens for its peers: host and port.
 ///
-/// Ordered by host (as text), then by port (as number), as membership.md A has it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+/// Ordered by host (as text), then by port (as number), as membership.md A has it. Tables of members
+/// compare and clone addresses all the time, so a short host is neither allocated nor compared as
+/// text.
+#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Address {
-    host: String,
+    /// The first [`SHORT`] bytes of the host, padded with zeros, then its length, at most
+    /// `SHORT + 1`. The order of these bytes is the order of hosts, but for two long ones that
+    /// begin alike.
+    head: [u8; SHORT + 1],
+    /// The whole host, if it is longer than [`SHORT`].
+    long: Option<Arc<str>>,
     port: u16,
 }
 
@@ -23,16 +35,26 @@ impl Address {
     /// An address of this host and port.
     #[must_use]
     pub fn new(host: impl Into<String>, port: u16) -> Self {
-        Self {
-            host: host.into(),
-            port,
+        Self::of(&host.into(), port)
+    }
+
+    fn of(host: &str, port: u16) -> Self {
+        let mut head = [0; SHORT + 1];
+        for (to, byte) in head.iter_mut().take(SHORT).zip(host.bytes()) {
+            *to = byte;
         }
+        head[SHORT] = u8::try_from(host.len().min(SHORT + 1)).unwrap_or_default();
+        let long = (host.len() > SHORT).then(|| Arc::from(host));
+        Self { head, long, port }
     }
 
     /// The host: a name or an IP address.
     #[must_use]
     pub fn host(&self) -> &str {
-        &self.host
+        let short = self.head.get(..usize::from(self.head[SHORT]));
+        // A short host was text when it was taken in, whole.
+        let short = || std::str::from_utf8(short.unwrap_or_default()).unwrap_or_default();
+        self.long.as_deref().unwrap_or_else(short)
     }
 
     /// The port; 0 for a driver, which listens nowhere.
@@ -42,12 +64,36 @@ impl Address {
     }
 }
 
+impl Ord for Address {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let head = |of: &Self| u128::from_be_bytes(of.head);
+        let heads = head(self).cmp(&head(other));
+        let hosts = heads.then_with(|| self.long.cmp(&other.long));
+        hosts.then(self.port.cmp(&other.port))
+    }
+}
+
+impl PartialOrd for Address {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = f.debug_struct("Address");
+        text.field("host", &self.host()).field("port", &self.port);
+        text.finish()
+    }
+}
+
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.host.contains(':') {
-            write!(f, "[{}]:{}", self.host, self.port)
+        let host = self.host();
+        if host.contains(':') {
+            write!(f, "[{host}]:{}", self.port)
         } else {
-            write!(f, "{}:{}", self.host, self.port)
+            write!(f, "{host}:{}", self.port)
         }
     }
 }
@@ -66,10 +112,8 @@ impl FromStr for Address {
         if bare.is_empty() || !bare.chars().all(plain) || (bare.contains(':') && bare == host) {
             return Err(error());
         }
-        Ok(Self {
-            host: bare.to_owned(),
-            port: port.parse().map_err(|_| error())?,
-        })
+        let port = port.parse().map_err(|_| error())?;
+        Ok(Self::of(bare, port))
     }
 }
 
@@ -210,6 +254,26 @@ pub fn hour_of(id: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    /// Hosts that begin alike, of lengths around [`SHORT`], with bytes that may pass for padding.
+    fn host() -> impl Strategy<Value = String> {
+        let alike = "[ab]{0,2}".prop_map(|end| format!("jobserver-host{end}"));
+        let padded = "[a\\x00]{0,18}";
+        prop_oneof!["[a-c.]{0,20}", "[ü日a]{0,9}", alike, padded]
+    }
+
+    proptest! {
+        #[test]
+        fn the_order_of_addresses_is_the_order_of_their_texts_then_of_their_ports(
+            a in host(), b in host(), ports in (0..3_u16, 0..3_u16)
+        ) {
+            let (one, other) = (Address::new(&*a, ports.0), Address::new(&*b, ports.1));
+            prop_assert_eq!(one.cmp(&other), (&a, ports.0).cmp(&(&b, ports.1)));
+            prop_assert_eq!(one == other, (&a, ports.0) == (&b, ports.1));
+            prop_assert_eq!(one.host(), a);
+        }
+    }
 
     #[test]
     fn addresses_sort_by_host_then_by_port_as_a_number() {

@@ -142,7 +142,19 @@ pub struct NewCall {
     pub key: Option<RequestKey>,
     /// What it asks.
     pub operation: CallOperation,
-    /// How long the client waits for the object to get where the route wants it.
+    /// How long the client waits for the object to get where the route wants it, and within how
+    /// long it must be decided, both bounded by `gateway_hold` (C4); zero: as long as that.
+    pub wait: Duration,
+}
+
+/// The context of its own that a job gets (rest-api.md 5.5).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewAdhoc {
+    /// A fresh id: that of the call that creates the context, and so of the context.
+    pub call: CallId,
+    /// Its settings, merged with the server's defaults: JSON text.
+    pub settings: String,
+    /// How long the client waits for it to run.
     pub wait: Duration,
 }
 
@@ -151,8 +163,11 @@ pub struct NewCall {
 pub struct NewJob {
     /// A fresh id.
     pub id: JobId,
-    /// The name of the context to run in.
+    /// The name of the context to run in: one that exists, or that is made for it.
     pub context_name: String,
+    /// The context that is made for it; a repeated request of the same key gets the context that
+    /// the first one made (C5).
+    pub adhoc: Option<NewAdhoc>,
     /// The class to run, or the first argument of an executable.
     pub main_class: String,
     /// The class path, resolved.
@@ -165,7 +180,7 @@ pub struct NewJob {
     pub user: String,
     /// Its key of idempotency.
     pub key: Option<RequestKey>,
-    /// How long the client waits.
+    /// How long the client waits, once the context runs.
     pub wait: Duration,
 }
 

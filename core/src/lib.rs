@@ -23,6 +23,7 @@ mod join;
 pub mod membership;
 pub mod outbox;
 pub mod output;
+pub mod planted;
 pub mod process;
 pub mod reachability;
 pub mod records;

@@ -159,9 +159,10 @@ pub enum Answer {
     ContextNotFound,
     /// A job with this id does not exist: 404.
     JobNotFound,
-    /// The job runs or is over: for a request that does not wait for the result.
+    /// The job runs, or is over after it ran: for a request that does not wait for the result.
     JobAccepted(Box<JobRecord>),
-    /// The job is over: for a request that waits for the result, or a kill.
+    /// The job is over: for a request that waits for the result, or a kill; and for every request
+    /// if it never ran (J2).
     JobDone(Box<JobRecord>),
     /// The job was refused before it ran; nothing of it is listed.
     JobRefused(JobRefusal),

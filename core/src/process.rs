@@ -5,6 +5,8 @@ use crate::identity::{ClusterId, Identity, Role};
 use crate::input::Input;
 use crate::membership::Status;
 use crate::output::Output;
+#[cfg(feature = "planted")]
+use crate::planted::planted;
 use crate::records::cluster::Generation;
 use crate::records::singleton::Epoch;
 use crate::server::ServerProcess;
@@ -69,7 +71,8 @@ pub struct ClusterView {
     pub not_ready: Option<String>,
     /// Milliseconds since the last success with the store; `None` before the first.
     pub store_age_ms: Option<u64>,
-    /// Whether some listed server says in its beats that it has the store.
+    /// Whether another listed server had the store while this one had none of it for `vacant-after`
+    /// (S7), as its beats tell.
     #[serde(default)]
     pub others_have_store: bool,
     /// The members, servers by age, then drivers.
@@ -79,6 +82,8 @@ pub struct ClusterView {
 impl Process {
     /// Tells the process one thing. `now` never decreases. Drain `poll_output` before the next one.
     pub fn handle(&mut self, now: Time, input: Input) {
+        #[cfg(feature = "planted")]
+        assert!(!planted!(Canary), "the canary");
         match self {
             Self::Server(server) => server.handle(now, input),
             Self::Driver(driver) => driver.handle(now, input),

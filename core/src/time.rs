@@ -95,10 +95,11 @@ impl Stamp {
     }
 }
 
-/// Follows the store's clock between answers of the store.
+/// Follows the store's clock, answer by answer.
 ///
-/// A stamp that steps back delays; one that leaps by more than a minute is believed only after a
-/// second commit confirms it (protocol.md, Terms).
+/// A stamp that steps back delays: what is counted from earlier stamps takes so much longer, what is
+/// counted from later ones does not notice. One that leaps by more than the own clock can explain
+/// is believed only after a second answer confirms it (protocol.md, Terms).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StampClock {
     latest: Stamp,
@@ -106,28 +107,32 @@ pub struct StampClock {
     leap: Option<Stamp>,
 }
 
-const LEAP_MS: u64 = 60_000;
+/// Well above the bound of a store call, well below the deadline of a call.
+const LEAP_MS: u64 = 5_000;
 
 impl StampClock {
     /// Takes note of a stamp that an answer of the store carried.
     pub fn observe(&mut self, now: Time, stamp: Stamp) {
         let expected = self.now(now);
-        if self.latest == Stamp(0) || stamp.0 <= expected.0.saturating_add(LEAP_MS) {
-            self.leap = None;
-            if stamp > self.latest {
-                self.latest = stamp;
-                self.at = now;
-            }
-        } else if self.leap.is_some_and(|leap| stamp >= leap) {
+        let leaps = self.latest != Stamp(0) && stamp.0 > expected.0.saturating_add(LEAP_MS);
+        if leaps && self.leap.is_none_or(|leap| stamp < leap) {
+            self.leap = Some(stamp);
+        } else {
             self.leap = None;
             self.latest = stamp;
             self.at = now;
-        } else {
-            self.leap = Some(stamp);
         }
     }
 
-    /// The store's time as far as this process can tell; `Stamp(0)` before the first answer.
+    /// The last stamp that is believed: so far the store's clock has come for certain. Deadlines are
+    /// judged by it (C4). `Stamp(0)` before the first answer.
+    #[must_use]
+    pub const fn reached(&self) -> Stamp {
+        self.latest
+    }
+
+    /// The store's time as far as this process can tell, counted on by its own clock since the last
+    /// answer; `Stamp(0)` before the first one.
     #[must_use]
     pub fn now(&self, now: Time) -> Stamp {
         if self.latest == Stamp(0) {
@@ -142,21 +147,53 @@ impl StampClock {
 mod tests {
     use super::*;
 
+    fn at(millis: u64) -> Time {
+        Time::from_millis(millis)
+    }
+
     #[test]
     fn a_leap_is_believed_only_when_confirmed() {
         let mut clock = StampClock::default();
-        clock.observe(Time::from_millis(0), Stamp(1_000_000));
-        clock.observe(Time::from_millis(10), Stamp(9_000_000));
-        assert_eq!(clock.now(Time::from_millis(10)), Stamp(1_000_010));
-        clock.observe(Time::from_millis(20), Stamp(9_000_010));
-        assert_eq!(clock.now(Time::from_millis(20)), Stamp(9_000_010));
+        clock.observe(at(0), Stamp(1_000_000));
+        clock.observe(at(10), Stamp(9_000_000));
+        assert_eq!(clock.now(at(10)), Stamp(1_000_010));
+        assert_eq!(clock.reached(), Stamp(1_000_000));
+        clock.observe(at(20), Stamp(9_000_010));
+        assert_eq!(clock.now(at(20)), Stamp(9_000_010));
+        assert_eq!(clock.reached(), Stamp(9_000_010));
+    }
+
+    #[test]
+    fn a_leap_that_the_next_answer_does_not_confirm_is_forgotten() {
+        let mut clock = StampClock::default();
+        clock.observe(at(0), Stamp(1_000_000));
+        clock.observe(at(10), Stamp(9_000_000));
+        clock.observe(at(20), Stamp(1_000_020));
+        clock.observe(at(30), Stamp(9_000_020));
+        assert_eq!(clock.reached(), Stamp(1_000_020));
+    }
+
+    #[test]
+    fn a_stamp_after_a_long_time_without_answers_is_no_leap() {
+        let mut clock = StampClock::default();
+        clock.observe(at(0), Stamp(1_000_000));
+        clock.observe(at(3_600_000), Stamp(4_600_900));
+        assert_eq!(clock.reached(), Stamp(4_600_900));
     }
 
     #[test]
     fn a_stamp_that_steps_back_delays() {
         let mut clock = StampClock::default();
-        clock.observe(Time::from_millis(0), Stamp(1_000_000));
-        clock.observe(Time::from_millis(50), Stamp(900_000));
-        assert_eq!(clock.now(Time::from_millis(50)), Stamp(1_000_050));
+        clock.observe(at(0), Stamp(1_000_000));
+        clock.observe(at(50), Stamp(900_000));
+        assert_eq!(clock.reached(), Stamp(900_000));
+        let before = Stamp(1_000_000).after(Duration::from_secs(1));
+        assert!(clock.now(at(100_000)) < before, "a hundred seconds later");
+        assert!(clock.now(at(101_050)) >= before);
+        let since = Stamp(900_000).after(Duration::from_secs(1));
+        assert!(
+            clock.now(at(1_050)) >= since,
+            "what began since does not notice"
+        );
     }
 }

@@ -157,7 +157,7 @@ fn message(kind: &str) -> Message {
         "join-refused" => Message::JoinRefused { generation },
         "gossip" => Message::Gossip {
             to: server(2),
-            gossip: Box::new(gossip()),
+            gossip: std::sync::Arc::new(gossip()),
         },
         "call-hint" => Message::CallHint {
             call: CallId::new("0199aaaa-0000-7000-8000-000000000002"),

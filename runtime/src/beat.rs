@@ -7,6 +7,7 @@
 //! would only say that the thread lives.
 
 use crate::clock::Clock;
+use crate::platform::{Aside, OwnedReadHalf, OwnedWriteHalf, sleep, spawn, timeout, watch};
 use crate::transport::{Hint, Lane, Me, Pause, Transport, attempt, codec};
 use bytes::{Bytes, BytesMut};
 use doyen_core::identity::Address;
@@ -17,11 +18,8 @@ use doyen_core::wire::codec::encode_beat;
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::sync::watch;
 use tokio_util::codec::Encoder;
 use tokio_util::sync::CancellationToken;
 
@@ -35,7 +33,8 @@ pub struct BeatThread {
     shared: Arc<Shared>,
     targets: watch::Sender<BTreeMap<Address, Duration>>,
     end: CancellationToken,
-    thread: Option<JoinHandle<()>>,
+    /// Dropped after `end` was said.
+    _thread: Aside,
 }
 
 struct Shared {
@@ -82,23 +81,18 @@ impl BeatThread {
         });
         let targets = watch::Sender::new(BTreeMap::new());
         let end = CancellationToken::new();
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
         let work = keep_beating(
             shared.clone(),
             transport.me(),
             targets.subscribe(),
             end.clone(),
         );
-        let thread = std::thread::Builder::new()
-            .name("beat".into())
-            .spawn(move || runtime.block_on(work))?;
+        let thread = Aside::start("beat", work)?;
         Ok(Self {
             shared,
             targets,
             end,
-            thread: Some(thread),
+            _thread: thread,
         })
     }
 
@@ -131,11 +125,8 @@ impl BeatThread {
 
 impl Drop for BeatThread {
     fn drop(&mut self) {
+        // The thread is in no long call: every wait of it ends with `end`, and with it the thread.
         self.end.cancel();
-        if let Some(thread) = self.thread.take() {
-            // It is in no long call: every wait of it ends with `end`.
-            let _ = thread.join();
-        }
     }
 }
 
@@ -164,7 +155,7 @@ async fn keep_beating(
                     address,
                     interval,
                 };
-                tokio::spawn(target.keep(me.clone(), token.clone()));
+                spawn(target.keep(me.clone(), token.clone()));
                 (interval, token)
             });
         }
@@ -204,7 +195,7 @@ impl Target {
                 biased;
                 () = token.cancelled() => return,
                 _ = me.changed() => {}
-                () = tokio::time::sleep(pause.next()) => {}
+                () = sleep(pause.next()) => {}
             }
         }
     }
@@ -236,10 +227,10 @@ impl Target {
             if let Some(frame) = self.shared.next() {
                 bytes.clear();
                 codec.encode(frame, &mut bytes)?;
-                let sent = tokio::time::timeout(WRITE_TIMEOUT, writer.write_all(&bytes)).await;
+                let sent = timeout(WRITE_TIMEOUT, writer.write_all(&bytes)).await;
                 sent.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?;
             }
-            tokio::time::sleep(self.until_next()).await;
+            sleep(self.until_next()).await;
         }
     }
 

@@ -1,7 +1,7 @@
 //! The clock of a process: nanoseconds since its start, suspend included.
 
+use crate::platform::boot_nanos;
 use doyen_core::time::Time;
-use rustix::time::{ClockId, clock_gettime};
 
 /// Reads `CLOCK_BOOTTIME`, so that a machine that slept makes leases and silences look as old as
 /// they are.
@@ -24,13 +24,6 @@ impl Clock {
     pub fn now(&self) -> Time {
         Time::from_nanos(boot_nanos().saturating_sub(self.start))
     }
-}
-
-fn boot_nanos() -> u64 {
-    let now = clock_gettime(ClockId::Boottime);
-    let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
-    let nanos = u64::try_from(now.tv_nsec).unwrap_or(0);
-    seconds.saturating_mul(1_000_000_000).saturating_add(nanos)
 }
 
 #[cfg(test)]

@@ -24,6 +24,7 @@ pub use handle::HostHandle;
 use crate::beat::BeatThread;
 use crate::clock::Clock;
 use crate::launcher::Launcher;
+use crate::platform::{JoinHandle, spawn};
 use crate::store::MetaDataDao;
 use crate::transport::{BindError, Transport, TransportConfig};
 use doyen_core::identity::{Address, Identity, Incarnation, Role};
@@ -32,7 +33,6 @@ use doyen_core::time::Time;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
 
 /// Messages, beats and links that wait for core. Readers wait when it is full, so that peers wait
 /// too; beats are dropped. At 10,000 inputs a second it holds less than the time of a store call.
@@ -112,7 +112,7 @@ pub async fn start<D: Decider>(
         },
         transport_events,
     );
-    Ok((handle, tokio::spawn(task.run(inbox))))
+    Ok((handle, spawn(task.run(inbox))))
 }
 
 /// A new life of this address (membership.md A).

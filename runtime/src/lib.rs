@@ -7,5 +7,9 @@ pub mod beat;
 pub mod clock;
 pub mod host;
 pub mod launcher;
+mod platform;
 pub mod store;
 pub mod transport;
+
+#[cfg(madsim)]
+pub use platform::simulated;

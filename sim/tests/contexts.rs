@@ -2,8 +2,9 @@
 
 mod common;
 
-use common::{answer, cluster, create, delete, holder, others, secs, submit};
-use doyen_core::input::{Input, LinkEvent};
+use common::{answer, cluster, create, delete, holder, others, repeat_alone, secs, submit};
+use doyen_core::identity::JobId;
+use doyen_core::input::{Input, LinkEvent, RequestId};
 use doyen_core::output::Answer;
 use doyen_core::records::call::CallOutcome;
 use doyen_core::records::job::{JobRefusal, JobState};
@@ -84,7 +85,7 @@ fn a_creation_survives_the_death_of_its_holder_at_any_moment() {
 
 #[test]
 fn a_deletion_survives_the_death_of_its_holder_at_any_moment() {
-    for step in 0..60 {
+    for step in 0..30 {
         let (mut world, all) = cluster(2, 5);
         world.run_for(secs(3));
         let victim = holder(&world, &all);
@@ -220,4 +221,74 @@ fn a_driver_that_only_another_server_hears_is_not_lost() {
     let job = submit(&mut world, &all[1], "etl", "sleep-10ms", true);
     let answer = answer(&mut world, job);
     assert!(matches!(answer, Answer::JobDone(_)), "{answer:?}");
+}
+
+/// The job that a request was answered with.
+#[track_caller]
+fn job_of(world: &mut World, request: RequestId) -> JobId {
+    let answer = answer(world, request);
+    let Answer::JobDone(job) = answer else {
+        panic!("{answer:?}\n{}", world.story())
+    };
+    assert_eq!(job.state, JobState::Finished);
+    job.id
+}
+
+/// How many contexts were ever made.
+fn contexts_made(world: &World) -> usize {
+    let kinds = ["/context/", "/ended/"];
+    let records = world.store().records();
+    records
+        .filter(|(key, _)| kinds.iter().any(|kind| key.as_str().contains(kind)))
+        .count()
+}
+
+/// C5, J1: at the same time, while the context starts, while the job runs, when all is over.
+#[test]
+fn a_keyed_job_without_a_context_is_one_job_in_one_context_wherever_it_is_repeated() {
+    for step in 0..30_u8 {
+        let (mut world, all) = cluster(3, 20 + u64::from(step));
+        let mut requests = Vec::new();
+        let servers = all.iter().cycle().skip(if step % 2 == 0 { 0 } else { 1 });
+        for (n, at) in (0..6).zip(servers) {
+            requests.push(repeat_alone(&mut world, at, n, "sleep-50ms"));
+            world.run_for(Duration::from_millis(u64::from(step) * 10));
+        }
+        let first = job_of(&mut world, requests[0]);
+        for request in requests {
+            assert_eq!(job_of(&mut world, request), first, "{}", world.story());
+        }
+        world.run_for(secs(70));
+        assert_eq!(world.drivers(), [], "{}", world.story());
+        for at in &all {
+            let again = repeat_alone(&mut world, at, 9, "sleep-50ms");
+            assert_eq!(job_of(&mut world, again), first);
+        }
+        assert_eq!(contexts_made(&world), 1, "{}", world.story());
+    }
+}
+
+/// The same while the holder, or the server that was asked first, dies at any moment.
+#[test]
+fn a_keyed_job_without_a_context_is_one_job_though_a_server_dies() {
+    for step in 0..60 {
+        let (mut world, all) = cluster(3, 100 + step);
+        world.run_for(secs(3));
+        let holder = holder(&world, &all);
+        let rest = others(&all, &holder);
+        let (asked, victim) = match step % 2 {
+            0 => (&rest[0], &holder),
+            _ => (&rest[0], &rest[0]),
+        };
+        let _lost = repeat_alone(&mut world, asked, 0, "sleep-50ms");
+        world.run_for(Duration::from_millis(step * 8));
+        world.kill(victim);
+        let live: Vec<_> = all.iter().filter(|one| *one != victim).collect();
+        let a = repeat_alone(&mut world, live[0], 1, "sleep-50ms");
+        let b = repeat_alone(&mut world, live[1], 2, "sleep-50ms");
+        let first = job_of(&mut world, a);
+        assert_eq!(job_of(&mut world, b), first, "{}", world.story());
+        world.run_for(secs(70));
+        assert_eq!(contexts_made(&world), 1, "{}", world.story());
+    }
 }

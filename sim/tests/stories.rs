@@ -197,3 +197,23 @@ fn without_the_store_nobody_decides_and_everybody_serves_again_when_it_is_back()
         assert_eq!(world.view(&all[0]).unwrap().generation, before);
     }
 }
+
+/// S7: only while another server has the store is a holder without it vacant; S6: nor is it taken for
+/// hung for the time in which nobody had the store.
+#[test]
+fn the_office_stays_where_it_is_when_the_store_stops_for_everybody() {
+    for seed in 0..20 {
+        let (mut world, all) = cluster(3, seed);
+        world.run_for(Duration::from_millis(3_000 + seed * 97));
+        let before = world.view(&all[0]).unwrap().epoch;
+        for server in &all {
+            world.cut_store(server);
+        }
+        world.run_for(secs(1 + seed % 9));
+        world.heal();
+        world.run_for(secs(10));
+        assert!(serves(&world, &all), "{}", world.story());
+        let after = world.view(&all[0]).unwrap().epoch;
+        assert_eq!(after, before, "seed {seed}: {}", world.story());
+    }
+}

@@ -14,7 +14,6 @@ use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 
 /// How one ended that should not run: its exit code, and what it said.
 struct End {
@@ -228,36 +227,4 @@ async fn a_peer_of_another_store_is_refused_and_both_are_named() {
     ours.api(0).create_process_context(CONTEXT).await.unwrap();
     drop(other);
     stop_clean(ours, &[CONTEXT]).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_engine_that_cannot_start_says_what_to_install() {
-    let extra = "spark.context-settings.python.executable = \"/no/such/python\"";
-    let cluster = doyen_tests::fixtures::cluster_with(1, extra).await;
-    let reply = cluster
-        .api(0)
-        .create_context("spark-less", &[("doyen.engine", "spark")])
-        .await;
-    let reply = reply.unwrap().expect(&[500]).unwrap();
-    assert_eq!(
-        reply.json()["status"],
-        "CONTEXT INIT ERROR",
-        "{}",
-        reply.brief()
-    );
-    let message = reply.json()["result"]["message"]
-        .as_str()
-        .unwrap_or("")
-        .to_owned();
-    assert!(message.contains("/no/such/python"), "{message}");
-    assert!(
-        message.contains("python.executable") || message.contains("install"),
-        "{message}"
-    );
-    cluster
-        .api(0)
-        .wait_context("spark-less", &["ERROR"], Duration::from_secs(10))
-        .await
-        .unwrap();
-    stop_clean(cluster, &[]).await;
 }

@@ -191,14 +191,30 @@ async fn check_refusals(api: &Api) {
     assert_eq!(listed, json!([]), "refused jobs are not listed");
 }
 
-/// Jobs that fail while they run, or never end. One that raises in validate is an ordinary job error
-/// (job-api.md 9), unlike one that returns problems.
+/// Jobs that fail, or never end. One that raises in validate is an ordinary job error (job-api.md 9),
+/// unlike one that returns problems; but it was never acknowledged, so its error is the answer, also
+/// to a client that does not wait (rest-api.md 5.4).
 async fn check_failures(api: &Api) {
-    for (class, part) in [
-        ("RaisesInValidate", "validate is broken"),
-        ("RaisesInRun", "run is broken"),
-        ("Exits", "9"),
-    ] {
+    let class = "bad_jobs.bad.RaisesInValidate";
+    for sync in ["false", "true"] {
+        let query = [
+            ("cp", "bad"),
+            ("mainClass", class),
+            ("context", CONTEXT),
+            ("sync", sync),
+            ("timeout", "30"),
+        ];
+        let reply = api.submit(&query, &Value::Null).await.unwrap();
+        let reply = reply.expect(&[200]).unwrap();
+        let answer = reply.json();
+        assert_eq!(answer["status"], "ERROR", "{}", reply.brief());
+        assert_eq!(answer["result"]["message"], "validate is broken");
+        assert_eq!(answer["result"]["errorClass"], "ValueError");
+        let id = answer["jobId"].as_str().unwrap();
+        let report = api.job(id).await.unwrap();
+        assert_eq!(report["status"], "ERROR", "it is kept: {report}");
+    }
+    for (class, part) in [("RaisesInRun", "run is broken"), ("Exits", "9")] {
         let class = format!("bad_jobs.bad.{class}");
         let job = api
             .start_job(CONTEXT, "bad", &class, &Value::Null)

@@ -17,7 +17,7 @@ const JAVA_MIN: u32 = 11;
 /// # Errors
 /// Java or Python is missing or too old, or pip fails: each with what to do.
 pub(crate) fn spark_python() -> Outcome<PathBuf> {
-    check_java()?;
+    check_java(&java())?;
     let folder = program::target().join("pyspark-venv");
     let python = folder.join("bin/python");
     let marker = folder.join(".doyen-complete");
@@ -98,16 +98,21 @@ fn follow(step: &Step, mut command: Command, remedy: &str) -> Outcome<()> {
     )))
 }
 
-fn check_java() -> Outcome<()> {
-    let java = std::env::var_os("JAVA_HOME").map_or_else(
+/// The Java that Spark would take: that of JAVA_HOME, else the one in PATH.
+fn java() -> PathBuf {
+    let home = std::env::var_os("JAVA_HOME").filter(|home| !home.is_empty());
+    home.map_or_else(
         || PathBuf::from("java"),
         |home| Path::new(&home).join("bin/java"),
-    );
+    )
+}
+
+fn check_java(java: &Path) -> Outcome<()> {
     let remedy = format!(
         "Spark needs Java {JAVA_MIN} or later: install one (Debian: `apt install \
          openjdk-17-jre-headless`) or set JAVA_HOME; without Java use `--engine process`"
     );
-    let output = Command::new(&java)
+    let output = Command::new(java)
         .arg("-version")
         .stdin(Stdio::null())
         .output();
@@ -142,6 +147,7 @@ fn java_version(text: &str) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt;
 
     #[test]
     fn java_versions_are_read_old_and_new() {
@@ -156,6 +162,28 @@ mod tests {
             ("no java here", None),
         ] {
             assert_eq!(java_version(text), version, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_java_that_is_missing_too_old_or_none_is_told_with_the_remedy() {
+        let folder = tempfile::tempdir().unwrap();
+        let fake = |name: &str, says: &str| {
+            let path = folder.path().join(name);
+            fs::write(&path, format!("#!/bin/sh\necho '{says}' >&2\n")).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+            path
+        };
+        check_java(&fake("good", "openjdk version \"17.0.15\"")).unwrap();
+        for (java, part) in [
+            (folder.path().join("missing"), "cannot run"),
+            (fake("old", "java version \"1.8.0_392\""), "is Java 8"),
+            (fake("none", "no java here"), "says: no java here"),
+        ] {
+            let error = check_java(&java).unwrap_err().to_string();
+            for part in [part, "openjdk-17", "JAVA_HOME", "--engine process"] {
+                assert!(error.contains(part), "no `{part}` in: {error}");
+            }
         }
     }
 

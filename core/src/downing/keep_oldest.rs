@@ -7,6 +7,7 @@
 //! side reads the same record, no view can count another one (sbr.md's pessimism has no place).
 
 use crate::identity::Identity;
+use crate::planted::planted;
 use crate::records::cluster::Roster;
 use std::collections::BTreeSet;
 
@@ -25,7 +26,8 @@ pub fn is_preferred(roster: &Roster, connected: &BTreeSet<Identity>, down_if_alo
         .count();
     let elsewhere = roster.listed.len() - here;
     if connected.contains(oldest) {
-        let alone = here == 1 && elsewhere >= 2;
+        let others = if planted!(AloneOffByOne) { 1 } else { 2 };
+        let alone = here == 1 && elsewhere >= others;
         !(down_if_alone && alone) // K1, K2, K4, K5, K10; alone: K3
     } else {
         down_if_alone && elsewhere == 1 && here >= 2 // K3, K6; else K1, K2, K4, K7, K8, K9

@@ -12,6 +12,7 @@
 use super::keep_oldest::is_preferred;
 use crate::identity::Identity;
 use crate::membership::{Membership, Status};
+use crate::planted::planted;
 use crate::reachability::detector::Detector;
 use crate::records::cluster::{Generation, Roster};
 use crate::records::encode;
@@ -44,7 +45,11 @@ struct Announcement {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RosterKeeper {
     joiners: BTreeMap<Identity, Joiner>,
+    /// The listed servers that we are connected with, and those that we are not.
+    connected: BTreeSet<Identity>,
     unconnected: BTreeSet<Identity>,
+    /// Whether a listed server waits to be taken off the roster.
+    exiting: bool,
     since: Option<Time>,
     announcement: Option<Announcement>,
     split_read: Option<Version>,
@@ -118,30 +123,34 @@ impl RosterKeeper {
         }
     }
 
+    /// Goes on; `news` tells that beats, roster or membership are others than at the last step.
     pub(crate) fn step(
         &mut self,
         shared: &mut Shared,
         membership: &Membership,
         detector: &Detector,
+        news: bool,
     ) {
-        let Some(roster) = shared.roster().cloned() else {
+        let Some(roster) = shared.roster() else {
             return;
         };
-        if !shared.listed() {
+        if !roster.lists(&shared.me) {
             return;
         }
-        let connected = connected(shared, &roster, detector);
-        self.watch_stability(shared, &roster, &connected);
+        self.watch_stability(shared, roster, detector, news);
+        if news {
+            self.exiting = exiting(roster, membership).next().is_some();
+        }
         if self.committing || self.retry_at.is_some_and(|at| shared.now < at) {
             return;
         }
         let next = self
-            .listing(shared, &roster, detector, &connected)
-            .or_else(|| delisting(shared, &roster, membership, detector));
+            .listing(shared, roster, detector)
+            .or_else(|| self.delisting(shared, roster, membership, detector));
         if let Some(next) = next {
             self.change(shared, next);
         } else {
-            self.decide(shared, &roster, &connected);
+            self.decide(shared);
         }
     }
 
@@ -166,20 +175,26 @@ impl RosterKeeper {
         &mut self,
         shared: &Shared,
         roster: &Roster,
-        connected: &BTreeSet<Identity>,
+        detector: &Detector,
+        news: bool,
     ) {
-        let unconnected: BTreeSet<_> = roster
-            .listed
-            .iter()
-            .filter(|one| !connected.contains(*one))
-            .cloned()
-            .collect();
-        if unconnected.is_empty() {
+        let mut moved = false;
+        if news {
+            self.connected = connected(shared, roster, detector);
+            let others = roster.listed.iter();
+            let others = others.filter(|one| !self.connected.contains(*one));
+            let unconnected: BTreeSet<_> = others.cloned().collect();
+            moved = unconnected != self.unconnected;
+            self.unconnected = unconnected;
+        }
+        if self.unconnected.is_empty() {
             // Having been connected with all since it was sent voids an announcement (R4).
-            self.announcement = None;
+            if !planted!(AnnouncementNotVoided) {
+                self.announcement = None;
+            }
             self.since = None;
             self.hurried = None;
-        } else if unconnected != self.unconnected || self.since.is_none() {
+        } else if (moved && !planted!(QuietNotRestarted)) || self.since.is_none() {
             self.since = Some(shared.now);
         }
         if self
@@ -188,34 +203,29 @@ impl RosterKeeper {
         {
             self.announcement = None;
         }
-        self.unconnected = unconnected;
     }
 
     /// F2: the leader lists a joiner of this generation that is connected with every listed server
     /// that the leader is connected with.
-    fn listing(
-        &self,
-        shared: &Shared,
-        roster: &Roster,
-        detector: &Detector,
-        connected: &BTreeSet<Identity>,
-    ) -> Option<Roster> {
-        if !leads(shared, roster, detector) || shared.leaving {
+    fn listing(&self, shared: &Shared, roster: &Roster, detector: &Detector) -> Option<Roster> {
+        if self.joiners.is_empty() || shared.leaving || !leads(shared, roster, detector) {
             return None;
         }
+        let connected = &self.connected;
         let (now, detection, me) = (shared.now, shared.times().detection, &shared.me);
         let known = |joiner: &Identity| {
             let theirs = detector.heard(joiner).map(|(_, beat)| beat);
             detector.connected(now, detection, me, joiner)
-                && theirs.is_some_and(|theirs| {
-                    connected.iter().filter(|one| *one != me).all(|one| {
-                        let replaced = one.address == joiner.address;
-                        let heard = detector.heard(one).map(|(_, beat)| beat);
-                        replaced
-                            || (theirs.hears.contains(one)
-                                && heard.is_some_and(|beat| beat.hears.contains(joiner)))
-                    })
-                })
+                && (planted!(ListsUnconnected)
+                    || theirs.is_some_and(|theirs| {
+                        connected.iter().filter(|one| *one != me).all(|one| {
+                            let replaced = one.address == joiner.address;
+                            let heard = detector.heard(one).map(|(_, beat)| beat);
+                            replaced
+                                || (theirs.hears.contains(one)
+                                    && heard.is_some_and(|beat| beat.hears.contains(joiner)))
+                        })
+                    }))
         };
         let room = shared
             .limits()
@@ -234,26 +244,33 @@ impl RosterKeeper {
     }
 
     /// R4.
-    fn decide(&mut self, shared: &mut Shared, roster: &Roster, connected: &BTreeSet<Identity>) {
+    fn decide(&mut self, shared: &mut Shared) {
         if shared.leaving || self.deadline(shared).is_none_or(|due| shared.now < due) {
             return;
         }
-        let preferred = is_preferred(roster, connected, shared.config.get().down_if_alone);
-        if preferred || self.announcement.is_some() {
+        let Some(roster) = shared.roster() else {
+            return;
+        };
+        if planted!(SplitNotRecomputed)
+            && let (Some(_), Some(split)) = (self.announcement, &shared.followed.split)
+        {
+            let announced = roster.keeping(&split.value.connected);
+            return self.change(shared, announced);
+        }
+        let down_if_alone = shared.config.get().down_if_alone;
+        let preferred = is_preferred(roster, &self.connected, down_if_alone);
+        if preferred || self.announcement.is_some() || planted!(SplitUnannounced) {
             self.hurried = None;
-            // Recomputed in the step that sends it: `connected` is of this very moment.
-            self.change(shared, roster.keeping(connected));
+            // `connected` is of this very moment: it is worked out again with every change.
+            let next = roster.keeping(&self.connected);
+            self.change(shared, next);
         } else {
-            self.announce(shared, roster.generation, connected);
+            let generation = roster.generation;
+            self.announce(shared, generation);
         }
     }
 
-    fn announce(
-        &mut self,
-        shared: &mut Shared,
-        generation: Generation,
-        connected: &BTreeSet<Identity>,
-    ) {
+    fn announce(&mut self, shared: &mut Shared, generation: Generation) {
         let (Some(layout), Some(split), Some(cluster)) = (
             shared.layout(),
             shared.followed.split.clone(),
@@ -271,7 +288,7 @@ impl RosterKeeper {
         let record = SplitRecord {
             generation,
             writer: Some(shared.me.clone()),
-            connected: connected.clone(),
+            connected: self.connected.clone(),
             rest: split.value.rest,
         };
         let transaction = shared
@@ -285,6 +302,32 @@ impl RosterKeeper {
         });
         self.committing = true;
         shared.commit(transaction, Purpose::Roster(RosterWork::Announce));
+    }
+
+    /// R1: no change waits for convergence; who is Exiting is taken off by the leader at once. A
+    /// leaving server that the leader does not take off in time does it itself (ADR 0004).
+    fn delisting(
+        &self,
+        shared: &Shared,
+        roster: &Roster,
+        membership: &Membership,
+        detector: &Detector,
+    ) -> Option<Roster> {
+        if !self.exiting {
+            return None;
+        }
+        let leaves: BTreeSet<_> = exiting(roster, membership).cloned().collect();
+        let mine = leaves.contains(&shared.me);
+        if !(leads(shared, roster, detector) || mine) {
+            return None;
+        }
+        let gone = if mine {
+            BTreeSet::from([shared.me.clone()])
+        } else {
+            leaves
+        };
+        let stay = roster.listed.iter().filter(|one| !gone.contains(*one));
+        Some(roster.keeping(&stay.cloned().collect()))
     }
 
     fn change(&mut self, shared: &mut Shared, next: Roster) {
@@ -318,32 +361,13 @@ fn leads(shared: &Shared, roster: &Roster, detector: &Detector) -> bool {
     leader(shared, roster, detector).as_ref() == Some(&shared.me)
 }
 
-/// R1: no change waits for convergence; who is Exiting is taken off by the leader at once. A
-/// leaving server that the leader does not take off in time does it itself (ADR 0004).
-fn delisting(
-    shared: &Shared,
-    roster: &Roster,
-    membership: &Membership,
-    detector: &Detector,
-) -> Option<Roster> {
-    let exiting = |one: &&Identity| membership.status(one) == Some(Status::Exiting);
-    let leaves: BTreeSet<_> = roster.listed.iter().filter(exiting).cloned().collect();
-    let mine = leaves.contains(&shared.me);
-    if leaves.is_empty() || !(leads(shared, roster, detector) || mine) {
-        return None;
-    }
-    let gone = if mine {
-        BTreeSet::from([shared.me.clone()])
-    } else {
-        leaves
-    };
-    let stay = roster
-        .listed
-        .iter()
-        .filter(|one| !gone.contains(*one))
-        .cloned()
-        .collect();
-    Some(roster.keeping(&stay))
+/// The listed servers that wait to be taken off.
+fn exiting<'a>(
+    roster: &'a Roster,
+    membership: &'a Membership,
+) -> impl Iterator<Item = &'a Identity> {
+    let waits = |one: &&Identity| membership.status(one) == Some(Status::Exiting);
+    roster.listed.iter().filter(waits)
 }
 
 /// The transaction that replaces the roster. One that leaves anyone out is guarded by `singleton`
@@ -358,7 +382,9 @@ fn roster_change(shared: &mut Shared, next: Roster) -> Option<Transaction> {
         .listed
         .iter()
         .any(|one| !next.lists(one));
-    let takes = !next.lists(&singleton.value.holder) && next.lists(&shared.me);
+    let takes = !next.lists(&singleton.value.holder)
+        && next.lists(&shared.me)
+        && !planted!(LeftOutKeepsOffice);
     let mut record = cluster.value;
     record.roster = next;
     let mut transaction =
@@ -376,8 +402,8 @@ fn roster_change(shared: &mut Shared, next: Roster) -> Option<Transaction> {
         };
         transaction = transaction
             .put(layout.singleton(), encode(&office), singleton.version)
-            .put_any(layout.pulse(), encode(&crate::join::pulse(epoch)));
-    } else if leaves_out {
+            .put_any(layout.pulse(), shared.raised_pulse(epoch, 0));
+    } else if leaves_out && !planted!(LeavesOutUnguarded) {
         transaction = transaction.check(layout.singleton(), singleton.version);
     }
     Some(transaction)

@@ -6,6 +6,7 @@ use super::ending::Reason;
 use super::slots::{Job, Jobs, Outcome, Stage, WAITING_MAX};
 use crate::identity::JobId;
 use crate::output::{Effect, Output};
+use crate::planted::planted;
 use crate::records::Versioned;
 use crate::records::job::{JobError, JobRecord, JobRefusal, JobState};
 use crate::records::transaction::Snapshot;
@@ -14,7 +15,7 @@ use std::collections::BTreeSet;
 impl Jobs {
     /// Takes a listing. An older version than the one that is known is an old answer: passed over.
     pub(super) fn observe(&mut self, found: &Snapshot, read: u64, desk: &mut Desk) {
-        let folder = desk.layout.jobs(&desk.launch.context);
+        let folder = desk.keys.jobs.clone();
         let mut present = BTreeSet::new();
         self.more = false;
         for (key, stored) in found.in_folder(&folder) {
@@ -145,7 +146,7 @@ impl Jobs {
         let (mut engaged, mut busy) = (self.engaged(), self.busy());
         for (id, job) in &mut self.table {
             match job.stage {
-                Stage::Waiting if job.record.kill => {
+                Stage::Waiting if job.record.kill && !planted!(KillForgotten) => {
                     let outcome = Outcome::killed(id, "not started", desk.stamp());
                     job.stage = Stage::Ending(outcome);
                 }
@@ -162,7 +163,8 @@ impl Jobs {
                     }
                 }
                 Stage::Started | Stage::Running | Stage::Vanished => {
-                    if job.record.kill && !job.kill_sent && engine.is_ready() {
+                    let forgotten = planted!(KillForgotten) && job.stage == Stage::Started;
+                    if job.record.kill && !job.kill_sent && engine.is_ready() && !forgotten {
                         job.kill_sent = true;
                         let job = id.clone();
                         desk.outbox.push(Output::Effect(Effect::KillJob { job }));

@@ -4,6 +4,7 @@ use super::desk::Desk;
 use super::slots::{Job, JobWrite, Jobs, Outcome, Stage, Step};
 use crate::identity::JobId;
 use crate::input::Ticket;
+use crate::planted::planted;
 use crate::records::encode;
 use crate::records::job::{JobError, JobRecord, JobState, Payload};
 use crate::records::model::over_bounds;
@@ -61,6 +62,13 @@ impl Jobs {
                     desk.store.delay(desk.now);
                 }
             }
+            CommitOutcome::Unknown if planted!(StartsTwice) && write.step == Step::Run => {
+                job.stage = Stage::Waiting;
+            }
+            CommitOutcome::Unknown if planted!(EndForgotten) && write.step == Step::End => {
+                let id = id.clone();
+                self.settle(&id);
+            }
             CommitOutcome::Unknown => {
                 job.failures = job.failures.saturating_add(1);
                 job.await_read = Some(desk.listing.mark());
@@ -91,10 +99,13 @@ fn put(job: &Job, state: JobState, fence: Version, desk: &mut Desk) -> Transacti
     };
     let context = &desk.launch.context;
     let key = desk.layout.job(context, &record.id);
-    desk.outbox
-        .transaction()
-        .check(desk.layout.owner(context), fence)
-        .put(key, encode(&record), job.version)
+    let transaction = desk.outbox.transaction();
+    let transaction = if planted!(JobsUnfenced) {
+        transaction
+    } else {
+        transaction.check(desk.keys.owner.clone(), fence)
+    };
+    transaction.put(key, encode(&record), job.version)
 }
 
 fn refuse(job: &Job, fence: Version, desk: &mut Desk) -> Transaction {
@@ -114,7 +125,7 @@ fn end(id: &JobId, job: &Job, fence: Version, desk: &mut Desk) -> Transaction {
             unfit(id, desk)
         }
     };
-    let mut record = ended(&job.record, outcome);
+    let mut record = ended(job, outcome);
     let transaction = moved(&record, job, fence, desk);
     if over_bounds(&transaction).is_none() {
         return transaction;
@@ -123,7 +134,7 @@ fn end(id: &JobId, job: &Job, fence: Version, desk: &mut Desk) -> Transaction {
         "what is to be stored of job {id} is over the bound of a transaction: its result or error \
          is replaced by a note"
     ));
-    record = ended(&record, unfit(id, desk));
+    record = ended(job, unfit(id, desk));
     let transaction = moved(&record, job, fence, desk);
     if over_bounds(&transaction).is_none() {
         return transaction;
@@ -140,22 +151,24 @@ fn unfit(id: &JobId, desk: &Desk) -> Outcome {
     Outcome::failed(JobError::new("doyen.RecordTooLarge", text), desk.stamp())
 }
 
-fn ended(record: &JobRecord, outcome: Outcome) -> JobRecord {
+fn ended(job: &Job, outcome: Outcome) -> JobRecord {
     JobRecord {
+        // A result is proof that it ran, whatever the engine said.
+        never_ran: !job.ran && outcome.state != JobState::Finished,
         state: outcome.state,
         ended: Some(outcome.ended),
         error: outcome.error,
         result: outcome.result,
-        ..record.clone()
+        ..job.record.clone()
     }
 }
 
 fn moved(record: &JobRecord, job: &Job, fence: Version, desk: &mut Desk) -> Transaction {
-    let (context, layout) = (&desk.launch.context, &desk.layout);
+    let (context, layout, owner) = (&desk.launch.context, &desk.layout, &desk.keys.owner);
     let moved = desk
         .outbox
         .transaction()
-        .check(layout.owner(context), fence)
+        .check(owner.clone(), fence)
         .delete(layout.job(context, &record.id), job.version);
     let moved = if job.index_missing {
         moved

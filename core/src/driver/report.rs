@@ -22,6 +22,7 @@ impl Attempt {
                     && job.stage == Stage::Started
                 {
                     job.stage = Stage::Running;
+                    job.ran = true;
                 }
             }
             EffectReport::JobRefused { job, refusal } => self.refused(&job, refusal, desk),

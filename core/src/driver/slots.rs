@@ -117,6 +117,8 @@ pub(super) struct Job {
     pub(super) record: JobRecord,
     pub(super) version: Version,
     pub(super) stage: Stage,
+    /// The engine said that it runs, to this driver or to an earlier one.
+    pub(super) ran: bool,
     pub(super) kill_sent: bool,
     /// The commit under way.
     pub(super) write: Option<JobWrite>,
@@ -131,8 +133,9 @@ pub(super) struct Job {
 }
 
 impl Job {
-    pub(super) const fn new(record: JobRecord, version: Version, stage: Stage) -> Self {
+    pub(super) fn new(record: JobRecord, version: Version, stage: Stage) -> Self {
         Self {
+            ran: record.state == JobState::Running,
             record,
             version,
             stage,

@@ -1,41 +1,60 @@
 //! A call that changes contexts: written, watched, answered from its record (protocol.md C).
 
-use super::{KeyAnswer, Next, create_key, read_key, watch};
+use super::{KeyAnswer, Next, RETRY_FIRST, create_key, read_key, watch};
 use crate::identity::CallId;
-use crate::input::NewCall;
+use crate::input::{NewCall, RequestKey};
 use crate::output::Answer;
+use crate::planted::planted;
 use crate::records::call::{CallOutcome, CallRecord, CallState, KeyObject, KeyRecord};
-use crate::records::encode;
 use crate::records::key::Layout;
-use crate::records::transaction::{CommitOutcome, Snapshot, Transaction, Version};
+use crate::records::transaction::{CommitOutcome, Query, Snapshot, Transaction, Version};
+use crate::records::{Versioned, encode};
 use crate::server::follow::decoded;
 use crate::server::shared::Shared;
+use crate::time::Time;
 use crate::wire::Message;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Stage {
     Writing,
     Waiting,
-    /// Past its deadline, and still open: expired by us under its version (C4).
+    /// Our own time is over: expired by us under its version, once the store's clock is past its
+    /// deadline too (C4).
     Expiring,
 }
 
 #[derive(Clone, Debug)]
 pub(super) struct CallRequest {
     call: NewCall,
+    /// Not written while this key is taken.
+    unless: Option<RequestKey>,
     /// The call whose record is watched: ours, or the one that our key belongs to.
     watched: CallId,
     stage: Stage,
-    state: Option<(CallRecord, Version)>,
+    /// By when it must be decided, by our own clock: the record names what is left of it.
+    deadline: Time,
+    /// How far its record was when we looked last.
+    progress: Option<CallState>,
 }
 
 impl CallRequest {
-    pub(super) fn new(call: NewCall) -> Self {
+    pub(super) fn new(call: NewCall, deadline: Time) -> Self {
         Self {
             watched: call.id.clone(),
+            unless: None,
             call,
             stage: Stage::Writing,
-            state: None,
+            deadline,
+            progress: None,
+        }
+    }
+
+    /// A call that is written only while a key of another request is free; whoever gives it must
+    /// look at that key itself, in what `looked` is given.
+    pub(super) fn unless(call: NewCall, deadline: Time, taken: Option<RequestKey>) -> Self {
+        Self {
+            unless: taken,
+            ..Self::new(call, deadline)
         }
     }
 
@@ -80,12 +99,11 @@ impl CallRequest {
             // Either it was committed by an attempt whose answer was lost, or its key is taken.
             CommitOutcome::Refused { .. } | CommitOutcome::Unknown => {
                 let mut query = self.records(&layout);
-                query.keys.extend(
-                    self.call
-                        .key
-                        .as_ref()
-                        .map(|k| layout.idempotency(&k.digest)),
-                );
+                let keys = [&self.call.key, &self.unless];
+                let keys = keys.into_iter().flatten();
+                query
+                    .keys
+                    .extend(keys.map(|key| layout.idempotency(&key.digest)));
                 Next::Look(query)
             }
             CommitOutcome::NotSent { .. } => Next::Again,
@@ -123,12 +141,9 @@ impl CallRequest {
         }
         let open = decoded::<CallRecord>(shared, found, &layout.call(&self.watched), "a call");
         match (open, &self.stage) {
-            (Some(record), Stage::Expiring) => {
-                self.state = Some((record.value, record.version));
-                self.expired(shared)
-            }
+            (Some(record), Stage::Expiring) => self.expire(shared, &layout, found, &record),
             (Some(record), Stage::Writing | Stage::Waiting) => {
-                self.state = Some((record.value, record.version));
+                self.progress = Some(record.value.progress);
                 self.stage = Stage::Waiting;
                 Next::Watch(self.records(&layout))
             }
@@ -139,41 +154,76 @@ impl CallRequest {
         }
     }
 
-    /// C4: an open call is expired under its version; an accepted one is only answered.
-    pub(super) fn expired(&mut self, shared: &mut Shared) -> Next {
-        let (Some(layout), Some((record, version))) = (shared.layout(), self.state.clone()) else {
-            // Never seen in the store: whether it is there is not known.
-            return Next::Answer(Answer::Unknown);
-        };
-        let already = self.stage == Stage::Expiring;
-        match &record.progress {
-            CallState::Accepted { context, .. } => Next::Answer(Answer::CallInProgress {
-                context: context.clone(),
-            }),
-            CallState::Settled { outcome } => Next::Answer(Answer::Call(outcome.clone())),
-            CallState::Open if already => Next::Answer(Answer::Unknown),
-            CallState::Open => {
+    /// Our own time is over. What was seen accepted is answered so; an open call is looked at once
+    /// more, and what cannot be settled by now stays open for others to settle (C4).
+    pub(super) fn expired(&mut self, shared: &Shared) -> Next {
+        if let Some(CallState::Accepted { context, .. }) = &self.progress {
+            let context = context.clone();
+            return Next::Answer(Answer::CallInProgress { context });
+        }
+        match (&self.stage, shared.layout()) {
+            (Stage::Waiting, Some(layout)) => {
                 self.stage = Stage::Expiring;
-                let transaction = shared.outbox.transaction();
-                let outcome = CallOutcome::Expired;
-                Next::Withdraw(settle(transaction, &layout, &record, version, outcome))
+                Next::Look(self.records(&layout))
             }
+            // Whether it is in the store, or what became of it there, is not known.
+            _ => Next::Answer(Answer::Unknown),
         }
     }
 
-    fn records(&self, layout: &Layout) -> crate::records::transaction::Query {
-        watch([layout.call(&self.watched), layout.settled(&self.watched)])
+    /// C4: an open call is expired under its version, past its deadline by the store's clock; an
+    /// accepted one is only answered.
+    fn expire(
+        &mut self,
+        shared: &mut Shared,
+        layout: &Layout,
+        found: &Snapshot,
+        known: &Versioned<CallRecord>,
+    ) -> Next {
+        match &known.value.progress {
+            CallState::Accepted { context, .. } => {
+                let context = context.clone();
+                Next::Answer(Answer::CallInProgress { context })
+            }
+            CallState::Settled { outcome } => Next::Answer(Answer::Call(outcome.clone())),
+            CallState::Open => match known.remaining(shared.stamps.reached()) {
+                Some(remaining) => Next::AgainAfter(remaining.max(RETRY_FIRST)),
+                None => {
+                    let mut record = known.value.clone();
+                    // One that is gone must not keep its call from being settled.
+                    record.key = record.key.filter(|digest| {
+                        let key = layout.idempotency(digest);
+                        found.records.contains_key(&key)
+                    });
+                    let transaction = shared.outbox.transaction();
+                    let (version, outcome) = (known.version, CallOutcome::Expired);
+                    Next::Withdraw(settle(transaction, layout, &record, version, outcome))
+                }
+            },
+        }
+    }
+
+    /// The records that tell how far the call is; while it expires its key too, which goes with it.
+    fn records(&self, layout: &Layout) -> Query {
+        let mut query = watch([layout.call(&self.watched), layout.settled(&self.watched)]);
+        if self.stage == Stage::Expiring {
+            let key = self.call.key.as_ref();
+            query
+                .keys
+                .extend(key.map(|key| layout.idempotency(&key.digest)));
+        }
+        query
     }
 
     fn write(&self, shared: &mut Shared, layout: &Layout) -> Transaction {
         let call = &self.call;
-        let hold = shared.times().gateway_hold.as_millis();
+        let left = self.deadline.since(shared.now).as_millis();
         let record = CallRecord {
             id: call.id.clone(),
             user: call.user.clone(),
             route: call.route.clone(),
             key: call.key.as_ref().map(|key| key.digest.clone()),
-            deadline_ms: u64::try_from(hold).unwrap_or(u64::MAX),
+            deadline_ms: u64::try_from(left).unwrap_or(u64::MAX),
             operation: call.operation.clone(),
             progress: CallState::Open,
             rest: Default::default(),
@@ -183,6 +233,10 @@ impl CallRequest {
             .transaction()
             .check_absent(layout.settled(&call.id))
             .create(layout.call(&call.id), encode(&record));
+        let transaction = match &self.unless {
+            Some(taken) => transaction.check_absent(layout.idempotency(&taken.digest)),
+            None => transaction,
+        };
         let object = KeyObject::Call(call.id.clone());
         create_key(transaction, layout, call.key.as_ref(), object)
     }
@@ -203,6 +257,12 @@ pub(crate) fn settle(
     let transaction = transaction
         .delete(layout.call(&record.id), version)
         .create(layout.settled(&record.id), encode(&settled));
+    let transaction = if planted!(SettlesBlindly) {
+        crate::planted::unguarded(transaction, &layout.call(&record.id))
+    } else {
+        transaction
+    };
+    let keeps = keeps || planted!(KeyOutlivesRefusal);
     match record.key.as_ref().filter(|_| !keeps) {
         Some(digest) => transaction.delete(layout.idempotency(digest), Version(0)),
         None => transaction,

@@ -1,6 +1,7 @@
 //! Jobs as a gateway sees them: written beside the driver it saw, watched, answered from the record
-//! (protocol.md J1 to J3); and kills.
+//! (protocol.md J1 to J3).
 
+use super::adhoc::{Creation, Made};
 use super::{DriverLinks, KeyAnswer, Next, create_key, read_key, watch};
 use crate::identity::{ContextId, JobId};
 use crate::input::NewJob;
@@ -9,18 +10,22 @@ use crate::records::call::{KeyObject, KeyRecord};
 use crate::records::context::{ContextRecord, ContextState, NameRecord, OwnerRecord};
 use crate::records::encode;
 use crate::records::job::{JobContextRecord, JobRecord, JobRefusal, JobState};
-use crate::records::key::{Key, Layout};
+use crate::records::key::Layout;
 use crate::records::transaction::{
     CommitOutcome, Operation, Query, Snapshot, Transaction, Version,
 };
 use crate::server::follow::decoded;
 use crate::server::shared::Shared;
+use crate::time::Time;
 use crate::wire::Message;
+use std::time::Duration;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Stage {
-    /// For the context of the name.
+    /// For the context of the name, or for the job of the key.
     Naming,
+    /// For a context of its own.
+    Creating,
     /// For that context's records.
     Placing(ContextId),
     Writing(ContextId),
@@ -35,15 +40,47 @@ pub(super) struct JobRequest {
     watched: JobId,
     stage: Stage,
     refusal: Option<JobRefusal>,
+    /// The context of its own, if it wants one.
+    creation: Option<Creation>,
+    /// The context of another request that takes no job any more: its end is waited for.
+    spent: Option<ContextId>,
+    /// Until when its client waits: for a context of its own first, then for the job.
+    deadline: Time,
+    /// How long from when that context is there; taken then, once.
+    then_waits: Option<Duration>,
 }
 
 impl JobRequest {
-    pub(super) fn new(job: NewJob) -> Self {
+    pub(super) fn new(job: NewJob, shared: &Shared) -> Self {
+        let hold = shared.times().gateway_hold;
+        let adhoc = job.adhoc.as_ref();
+        let wait = adhoc.map_or(job.wait, |adhoc| hold.min(adhoc.wait));
+        let deadline = shared.now.after(wait);
         Self {
+            deadline,
             watched: job.id.clone(),
+            creation: adhoc.map(|adhoc| Creation::new(&job, adhoc, deadline)),
+            then_waits: adhoc.map(|_| job.wait),
             job,
             stage: Stage::Naming,
             refusal: None,
+            spent: None,
+        }
+    }
+
+    /// Until when its client waits.
+    pub(super) const fn deadline(&self) -> Time {
+        self.deadline
+    }
+
+    /// The same from now on, if a context of its own was just found.
+    pub(super) fn next_deadline(&mut self, now: Time) -> Option<Time> {
+        match self.stage {
+            Stage::Naming | Stage::Creating => None,
+            Stage::Placing(_) | Stage::Writing(_) | Stage::Following | Stage::Waiting(_) => {
+                self.deadline = now.after(self.then_waits.take()?);
+                Some(self.deadline)
+            }
         }
     }
 
@@ -54,17 +91,69 @@ impl JobRequest {
         if let Some(refusal) = self.refusal.clone() {
             return Next::Answer(Answer::JobRefused(refusal));
         }
-        Next::Look(self.records(&layout))
+        if self.stage == Stage::Naming && self.job.key.is_none() && self.creation.is_some() {
+            self.stage = Stage::Creating;
+        }
+        self.go_on_creating(shared, &layout)
+            .unwrap_or_else(|| Next::Look(self.records(&layout)))
     }
 
-    pub(super) fn expired(&self) -> Answer {
-        match self.stage {
-            Stage::Naming | Stage::Placing(_) => Answer::ContextNotFound,
+    fn go_on_creating(&mut self, shared: &mut Shared, layout: &Layout) -> Option<Next> {
+        let made = self.creating()?.go_on(shared);
+        Some(self.made(layout, made))
+    }
+
+    fn creating(&mut self) -> Option<&mut Creation> {
+        let creating = self.stage == Stage::Creating;
+        self.creation.as_mut().filter(|_| creating)
+    }
+
+    /// A context of its own is there, or what it takes.
+    fn made(&mut self, layout: &Layout, made: Made) -> Next {
+        match made {
+            Made::Next(next) => next,
+            Made::Context(context) => {
+                self.stage = Stage::Placing(context);
+                Next::Look(self.records(layout))
+            }
+        }
+    }
+
+    pub(super) fn expired(&mut self, shared: &mut Shared) -> Next {
+        if let Some(layout) = shared.layout()
+            && let Some(creation) = self.creating()
+        {
+            let made = creation.expired(shared);
+            return self.made(&layout, made);
+        }
+        Next::Answer(match &self.stage {
+            // Nothing of the job was written; what became of the context is not known.
+            Stage::Naming | Stage::Creating if self.creation.is_some() => Answer::Unknown,
+            Stage::Placing(context) if self.is_anothers(context) => Answer::Unknown,
+            Stage::Naming | Stage::Creating | Stage::Placing(_) => Answer::ContextNotFound,
             Stage::Writing(_) => Answer::Unknown,
             Stage::Following | Stage::Waiting(_) => Answer::JobWaiting {
                 job: self.watched.clone(),
             },
+        })
+    }
+
+    /// The context of another request of this key ended without our job, or the job of the key was
+    /// refused and is gone: the key is free, so this request is the first one now.
+    fn afresh(&mut self) -> Next {
+        self.watched = self.job.id.clone();
+        self.refusal = None;
+        self.stage = Stage::Naming;
+        if let Some(creation) = &mut self.creation {
+            creation.afresh(self.deadline);
         }
+        Next::Again
+    }
+
+    /// Whether this context was made by another request of our key, for one job.
+    fn is_anothers(&self, context: &ContextId) -> bool {
+        let creation = self.creation.as_ref();
+        creation.is_some_and(|one| one.is_anothers(context))
     }
 
     pub(super) fn looked(&mut self, shared: &mut Shared, found: &Snapshot) -> Next {
@@ -76,12 +165,24 @@ impl JobRequest {
                 if let Some(next) = self.follow_key(shared, &layout, found) {
                     return next;
                 }
+                if self.creation.is_some() {
+                    self.stage = Stage::Creating;
+                    let next = self.go_on_creating(shared, &layout);
+                    return next.unwrap_or(Next::Again);
+                }
                 let name = layout.context_name(&self.job.context_name);
                 let Some(record) = decoded::<NameRecord>(shared, found, &name, "a name") else {
                     return Next::Answer(Answer::ContextNotFound);
                 };
                 self.stage = Stage::Placing(record.value.context);
                 Next::Look(self.records(&layout))
+            }
+            Stage::Creating => {
+                if let Some(next) = self.follow_key(shared, &layout, found) {
+                    return next;
+                }
+                let made = self.creating().map(|one| one.looked(shared, found));
+                made.map_or(Next::Again, |made| self.made(&layout, made))
             }
             Stage::Placing(context) => self.place(shared, &layout, found, &context),
             Stage::Writing(context) => self.after_lost_answer(shared, &layout, found, &context),
@@ -94,7 +195,8 @@ impl JobRequest {
                         self.stage = Stage::Waiting(live.value.context);
                         Next::Look(self.records(&layout))
                     }
-                    (None, None) => Next::Again,
+                    // It was refused, and is gone.
+                    (None, None) => self.afresh(),
                 }
             }
             Stage::Waiting(context) => self.wait(shared, &layout, found, &context),
@@ -112,7 +214,19 @@ impl JobRequest {
         let Some(layout) = shared.layout() else {
             return Next::Again;
         };
+        if let Some(creation) = self.creating() {
+            let made = creation.committed(shared, withdrawn, outcome);
+            return self.made(&layout, made);
+        }
         if withdrawn {
+            let ended = [JobRefusal::ContextStopping, JobRefusal::ContextGone];
+            if let Stage::Waiting(context) = self.stage.clone()
+                && self.is_anothers(&context)
+                && self.refusal.as_ref().is_some_and(|r| ended.contains(r))
+            {
+                self.spent = Some(context);
+                return self.afresh();
+            }
             // Whether or not the refused record could be removed, the answer is the same.
             let refusal = self.refusal.clone();
             return refusal.map_or(Next::Again, |r| Next::Answer(Answer::JobRefused(r)));
@@ -130,16 +244,24 @@ impl JobRequest {
                 let failed = transaction.and_then(|one| one.operations.get(*operation));
                 if matches!(failed, Some(Operation::Check { .. })) {
                     // The owner changed since it was read: decide again (W1).
-                    self.stage = Stage::Naming;
+                    self.stage = self.before_placing(context);
                     return Next::Look(self.records(&layout));
                 }
                 Next::Look(self.records(&layout))
             }
             CommitOutcome::Unknown => Next::Look(self.records(&layout)),
             CommitOutcome::NotSent { .. } => {
-                self.stage = Stage::Naming;
+                self.stage = self.before_placing(context);
                 Next::Again
             }
+        }
+    }
+
+    /// Where the context is decided anew: by its name, or, for a context of its own, by that itself.
+    fn before_placing(&self, context: ContextId) -> Stage {
+        match self.creation {
+            Some(_) => Stage::Placing(context),
+            None => Stage::Naming,
         }
     }
 
@@ -150,13 +272,25 @@ impl JobRequest {
         found: &Snapshot,
         context: &ContextId,
     ) -> Next {
+        if let Some(next) = self.follow_key(shared, layout, found) {
+            return next;
+        }
         let record = decoded::<ContextRecord>(shared, found, &layout.context(context), "a context");
         let owner = decoded::<OwnerRecord>(shared, found, &layout.owner(context), "an owner");
         let (Some(record), Some(owner)) = (record, owner) else {
             // It ended between the two looks.
-            return Next::Answer(Answer::ContextNotFound);
+            return if self.is_anothers(context) {
+                self.afresh()
+            } else {
+                Next::Answer(Answer::ContextNotFound)
+            };
         };
+        if record.value.state == ContextState::Stopping && self.is_anothers(context) {
+            self.spent = Some(context.clone());
+        }
         match record.value.state {
+            // It ends, and frees its key then.
+            _ if self.spent.as_ref() == Some(context) => Next::Watch(self.records(layout)),
             ContextState::Running if owner.value.owner.is_some() => {
                 self.stage = Stage::Writing(context.clone());
                 Next::Write(self.write(shared, layout, context, &record.value, owner.version))
@@ -192,7 +326,7 @@ impl JobRequest {
             return Next::Look(self.records(layout));
         }
         // Not committed: decide anew, guarded by the absence of both.
-        self.stage = Stage::Naming;
+        self.stage = self.before_placing(context.clone());
         Next::Again
     }
 
@@ -230,8 +364,12 @@ impl JobRequest {
         }
         let key = layout.job(context, &self.watched);
         let Some(live) = decoded::<JobRecord>(shared, found, &key, "a job") else {
-            // Neither live nor done: withdrawn by whoever waited for it first.
-            return Next::Answer(Answer::JobNotFound);
+            // Neither live nor done: refused, and withdrawn by whoever saw it first.
+            return if self.watched == self.job.id {
+                Next::Answer(Answer::JobNotFound)
+            } else {
+                self.afresh()
+            };
         };
         match live.value.state.clone() {
             JobState::Running if !self.job.sync => {
@@ -256,31 +394,21 @@ impl JobRequest {
 
     fn records(&self, layout: &Layout) -> Query {
         let job = &self.watched;
+        let key = self.job.key.as_ref();
+        let key = key.map(|key| layout.idempotency(&key.digest));
         match &self.stage {
-            Stage::Naming => {
-                let key = self
-                    .job
-                    .key
-                    .as_ref()
-                    .map(|key| layout.idempotency(&key.digest));
-                watch(
-                    [layout.context_name(&self.job.context_name)]
-                        .into_iter()
-                        .chain(key),
-                )
+            Stage::Naming | Stage::Creating => {
+                let name = layout.context_name(&self.job.context_name);
+                let name = Some(name).filter(|_| self.creation.is_none());
+                watch(name.into_iter().chain(key))
             }
-            Stage::Placing(context) => watch([layout.context(context), layout.owner(context)]),
+            Stage::Placing(context) => {
+                let place = [layout.context(context), layout.owner(context)];
+                watch(place.into_iter().chain(key))
+            }
             Stage::Writing(context) => {
-                let key = self
-                    .job
-                    .key
-                    .as_ref()
-                    .map(|key| layout.idempotency(&key.digest));
-                watch(
-                    [layout.job(context, job), layout.done(job)]
-                        .into_iter()
-                        .chain(key),
-                )
+                let job = [layout.job(context, job), layout.done(job)];
+                watch(job.into_iter().chain(key))
             }
             Stage::Following => watch([layout.job_context(job), layout.done(job)]),
             Stage::Waiting(context) => watch([layout.job(context, job), layout.done(job)]),
@@ -309,6 +437,7 @@ impl JobRequest {
             kill: false,
             started: shared.stamps.now(shared.now),
             ended: None,
+            never_ran: false,
             error: None,
             result: None,
             key: job.key.as_ref().map(|key| key.digest.clone()),
@@ -347,114 +476,22 @@ pub(crate) fn withdraw(
     }
 }
 
+/// A job is acknowledged only if its validation has passed (J2): one that failed or was killed
+/// before is answered as it ended, also to a client that does not wait (rest-api.md 5.4).
 fn over(job: &NewJob, record: JobRecord) -> Answer {
-    if job.sync {
+    if job.sync || record.never_ran {
         Answer::JobDone(Box::new(record))
     } else {
         Answer::JobAccepted(Box::new(record))
     }
 }
 
-fn hint(shared: &mut Shared, links: &DriverLinks, context: &ContextId, job: &JobId) {
+pub(super) fn hint(shared: &mut Shared, links: &DriverLinks, context: &ContextId, job: &JobId) {
     if let Some(driver) = links.get(context) {
         let message = Message::JobHint {
             context: context.clone(),
             job: job.clone(),
         };
         shared.outbox.send(driver, message);
-    }
-}
-
-/// A request to kill a job.
-#[derive(Clone, Debug)]
-pub(super) struct KillRequest {
-    job: JobId,
-    context: Option<ContextId>,
-    asked: bool,
-}
-
-impl KillRequest {
-    pub(super) const fn new(job: JobId) -> Self {
-        Self {
-            job,
-            context: None,
-            asked: false,
-        }
-    }
-
-    pub(super) fn expired(&self) -> Answer {
-        Answer::JobWaiting {
-            job: self.job.clone(),
-        }
-    }
-
-    pub(super) fn go_on(&mut self, shared: &mut Shared) -> Next {
-        shared.layout().map_or(Next::Again, |layout| {
-            Next::Look(watch(self.records(&layout)))
-        })
-    }
-
-    pub(super) fn looked(&mut self, shared: &mut Shared, found: &Snapshot) -> Next {
-        let Some(layout) = shared.layout() else {
-            return Next::Again;
-        };
-        let done = decoded::<JobRecord>(shared, found, &layout.done(&self.job), "a final job");
-        if let Some(done) = done {
-            return Next::Answer(Answer::JobDone(Box::new(done.value)));
-        }
-        let Some(context) = self.context.clone() else {
-            let key = layout.job_context(&self.job);
-            let live = decoded::<JobContextRecord>(shared, found, &key, "a job's context");
-            let Some(live) = live else {
-                return Next::Answer(Answer::JobNotFound);
-            };
-            self.context = Some(live.value.context);
-            return Next::Look(watch(self.records(&layout)));
-        };
-        let key = layout.job(&context, &self.job);
-        let Some(live) = decoded::<JobRecord>(shared, found, &key, "a job") else {
-            return Next::Answer(Answer::JobNotFound);
-        };
-        if matches!(live.value.state, JobState::Refused { .. }) {
-            return Next::Answer(Answer::JobNotFound);
-        }
-        if live.value.kill || self.asked {
-            return Next::Watch(watch(self.records(&layout)));
-        }
-        let mut record = live.value;
-        record.kill = true;
-        Next::Write(
-            shared
-                .outbox
-                .transaction()
-                .put(key, encode(&record), live.version),
-        )
-    }
-
-    pub(super) fn committed(
-        &mut self,
-        shared: &mut Shared,
-        links: &DriverLinks,
-        outcome: &CommitOutcome,
-    ) -> Next {
-        let Some(layout) = shared.layout() else {
-            return Next::Again;
-        };
-        if matches!(outcome, CommitOutcome::Committed { .. }) {
-            self.asked = true;
-            if let Some(context) = &self.context {
-                hint(shared, links, context, &self.job);
-            }
-            return Next::Watch(watch(self.records(&layout)));
-        }
-        Next::Look(watch(self.records(&layout)))
-    }
-
-    fn records(&self, layout: &Layout) -> Vec<Key> {
-        let live = match &self.context {
-            Some(context) => layout.job(context, &self.job),
-            None => layout.job_context(&self.job),
-        };
-        vec![live, layout.done(&self.job)]
     }
 }

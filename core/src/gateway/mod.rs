@@ -4,12 +4,16 @@
 //! | a request is | until |
 //! |---|---|
 //! | looking (jobs: for its context) | the records are read |
+//! | creating (jobs: a context of its own) | that runs, see `adhoc` |
 //! | writing | its transaction is answered |
 //! | waiting | its record is where the route wants it, or its time is over |
+//! | expiring (an open call) | the store's clock is past its deadline, or a bound of our own |
 //! | withdrawing (an open call past its deadline, a refused job) | its record is gone |
 
+mod adhoc;
 mod calls;
 mod jobs;
+mod kills;
 
 pub(crate) use calls::settle;
 
@@ -24,8 +28,9 @@ use crate::server::shared::{PendingCall, Purpose, Shared};
 use crate::server::work::GatewayWork;
 use crate::time::Time;
 use calls::CallRequest;
-use jobs::{JobRequest, KillRequest};
-use std::collections::{BTreeMap, BTreeSet};
+use jobs::JobRequest;
+use kills::KillRequest;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// A lost event costs at most this long: every request looks again by itself.
@@ -56,6 +61,8 @@ enum Next {
     Withdraw(Transaction),
     /// Do it again after a pause.
     Again,
+    /// Do it again after this pause.
+    AgainAfter(Duration),
     /// It is over.
     Answer(Answer),
 }
@@ -83,12 +90,23 @@ impl Gateway {
     pub(crate) fn take(&mut self, shared: &mut Shared, command: Command) {
         let (request, asked, wait) = match command {
             Command::Call { request, call } => {
-                let wait = shared.times().gateway_hold.min(call.wait);
-                (request, Asked::Call(Box::new(CallRequest::new(call))), wait)
+                let hold = shared.times().gateway_hold;
+                let wait = if call.wait.is_zero() {
+                    hold
+                } else {
+                    hold.min(call.wait)
+                };
+                let deadline = shared.now.after(wait);
+                (
+                    request,
+                    Asked::Call(Box::new(CallRequest::new(call, deadline))),
+                    wait,
+                )
             }
             Command::Submit { request, job } => {
-                let wait = job.wait;
-                (request, Asked::Job(Box::new(JobRequest::new(job))), wait)
+                let job = JobRequest::new(job, shared);
+                let wait = job.deadline().since(shared.now);
+                (request, Asked::Job(Box::new(job)), wait)
             }
             Command::KillJob { request, job } => (
                 request,
@@ -260,16 +278,22 @@ impl Gateway {
         };
         let next = match &mut held.asked {
             Asked::Call(one) => one.expired(shared),
-            Asked::Job(one) => Next::Answer(one.expired()),
+            Asked::Job(one) => one.expired(shared),
             Asked::Kill(one) => Next::Answer(one.expired()),
         };
-        // Whatever is left to do about it must be done soon.
-        held.deadline = shared.now.after(shared.times().store_call);
+        // Whatever is left to do about it must be done soon: one look and one commit.
+        let bound = shared.times().store_call.saturating_mul(2);
+        held.deadline = shared.now.after(bound);
         self.carry_out(shared, request, held, next);
     }
 
     fn carry_out(&mut self, shared: &mut Shared, request: RequestId, mut held: Held, next: Next) {
         held.look_at = shared.now.after(LOOK_AGAIN);
+        if let Asked::Job(job) = &mut held.asked
+            && let Some(deadline) = job.next_deadline(shared.now)
+        {
+            held.deadline = deadline;
+        }
         match next {
             Next::Answer(given) => {
                 answer(shared, request, given);
@@ -302,6 +326,7 @@ impl Gateway {
                     Purpose::Gateway(GatewayWork::Withdraw(request)),
                 );
             }
+            Next::AgainAfter(pause) => held.look_at = shared.now.after(pause),
             Next::Again => {
                 held.look_at = shared.now.after(held.pause);
                 held.pause = held.pause.saturating_mul(2).min(RETRY_MAX);
@@ -346,8 +371,5 @@ fn read_key(record: &KeyRecord, request_digest: &str) -> KeyAnswer {
 }
 
 fn watch(keys: impl IntoIterator<Item = Key>) -> Query {
-    Query {
-        keys: keys.into_iter().collect::<BTreeSet<_>>(),
-        folders: BTreeSet::new(),
-    }
+    Query::keys(keys)
 }

@@ -11,6 +11,7 @@
 
 use crate::identity::{Address, Identity};
 use crate::output::ClusterEvent;
+use crate::planted::planted;
 use crate::records::cluster::{ClusterRecord, Generation, Roster};
 use crate::records::encode;
 use crate::records::key::{self, Layout};
@@ -166,6 +167,10 @@ impl Join {
                 let moved =
                     |(named, _): (Generation, Time)| cluster.value.roster.generation > named;
                 if self.joining.is_some_and(moved) {
+                    if planted!(JoinKeepsIncarnation) {
+                        self.joining = None;
+                        return false;
+                    }
                     return true;
                 } else if self.may_refound(shared, &cluster.value.roster) {
                     self.refound(shared, &cluster.value, cluster.version);
@@ -330,7 +335,13 @@ impl Join {
         let seeds = &shared.config.get().seeds;
         let turn = seeds.iter().position(|seed| *seed == shared.me.address);
         let wait = nth(shared.times().seed_takeover, turn.unwrap_or(seeds.len()));
+        if planted!(RefoundIgnoresPulse) {
+            return self.since.after(shared.times().refound_after);
+        }
         let still = self.since.max(shared.followed.pulse_moved);
+        if planted!(RefoundTooSoon) {
+            return still.after(shared.times().refound_after / 8);
+        }
         still.after(shared.times().refound_after.saturating_add(wait))
     }
 
@@ -354,12 +365,18 @@ impl Join {
             generation: cluster.roster.generation.next(),
             listed: vec![shared.me.clone()],
         };
+        let raised = shared.raised_pulse(epoch, 0);
         let transaction = shared
             .outbox
             .transaction()
             .put(key::cluster(), encode(&next), version)
             .put(layout.singleton(), encode(&office), singleton.version)
-            .put(layout.pulse(), encode(&pulse(epoch)), pulse_version);
+            .put(layout.pulse(), raised, pulse_version);
+        let transaction = if planted!(RefoundUnguarded) {
+            crate::planted::unguarded(transaction, &layout.pulse())
+        } else {
+            transaction
+        };
         self.committing = true;
         shared.commit(transaction, Purpose::Join(JoinWork::Refound));
     }

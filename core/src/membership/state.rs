@@ -15,14 +15,17 @@
 use super::{Member, Status};
 use crate::gossip::{Gossip, MEMBERS_MAX, Relation};
 use crate::identity::Identity;
+use crate::planted::planted;
 use crate::records::cluster::Roster;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// The membership as one server knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Membership {
     me: Identity,
-    gossip: Gossip,
+    /// Shared with who sends it or looks at it: a change makes another state.
+    gossip: Arc<Gossip>,
 }
 
 /// What came of a peer's gossip.
@@ -59,6 +62,7 @@ impl Membership {
         };
         let mut gossip = Gossip::default();
         gossip.members.insert(me.clone(), myself);
+        let gossip = Arc::new(gossip);
         let mut membership = Self { me, gossip };
         membership.mark_change();
         membership
@@ -69,9 +73,11 @@ impl Membership {
     /// It is dropped when it is meant for another incarnation, when it or the sender's place in it
     /// is not sound, when it does not contain this server, or when this server does not hear the
     /// sender; what others say about the sender does not matter (membership.md E).
-    #[expect(clippy::needless_pass_by_value, reason = "a message is consumed")]
-    pub fn receive(&mut self, from: &Identity, to: &Identity, gossip: Gossip) -> Received {
-        if *to != self.me || gossip.check().is_err() {
+    pub fn receive(&mut self, from: &Identity, to: &Identity, gossip: &Gossip) -> Received {
+        // What comes every second in a cluster at rest.
+        let equal = gossip.content_equals(&self.gossip);
+        let sound = || (equal && gossip.is_seen_by_members()) || gossip.check().is_ok();
+        if *to != self.me || !sound() {
             return Received::default();
         }
         let (mine, theirs) = (self.gossip.roster.generation, gossip.roster.generation);
@@ -94,13 +100,16 @@ impl Membership {
             return dropped;
         }
         if newer_roster {
-            return self.take_newer(&gossip);
+            return self.take_newer(gossip);
         }
         // Two rosters of one generation are of two stores: nothing of it is believed (R1).
         if gossip.roster != self.gossip.roster || !self.gossip.members.contains_key(from) {
             return dropped;
         }
-        self.take_equal(&gossip)
+        if equal {
+            return self.take_same(gossip);
+        }
+        self.take_equal(gossip)
     }
 
     /// Goes over to a roster, if its generation is higher than the own one; returns whether it was.
@@ -111,7 +120,7 @@ impl Membership {
         if roster.generation <= self.gossip.roster.generation {
             return false;
         }
-        self.gossip.take_roster(roster, &BTreeSet::new());
+        self.state().take_roster(roster, &BTreeSet::new());
         self.mark_change();
         true
     }
@@ -136,14 +145,14 @@ impl Membership {
         }
         for older in replaced {
             let generation = self.gossip.roster.generation;
-            self.gossip.remove(&older, generation);
+            self.state().remove(&older, generation);
         }
         let member = Member {
             identity: identity.clone(),
             status: Status::Joining,
             version: version.to_owned(),
         };
-        self.gossip.members.insert(identity.clone(), member);
+        self.state().members.insert(identity.clone(), member);
         self.mark_change();
         true
     }
@@ -155,7 +164,7 @@ impl Membership {
             return false;
         }
         let generation = self.gossip.roster.generation;
-        self.gossip.remove(identity, generation);
+        self.state().remove(identity, generation);
         self.mark_change();
         true
     }
@@ -181,23 +190,26 @@ impl Membership {
         {
             return false;
         }
-        let table = &mut self.gossip.reachability;
-        let changed = table.observe(&self.me, subject, reachable);
-        if changed {
-            self.mark_change();
+        let table = &self.gossip.reachability;
+        if table.says_unreachable(&self.me, subject) != reachable {
+            return false;
         }
-        changed
+        let me = self.me.clone();
+        self.state().reachability.observe(&me, subject, reachable);
+        self.mark_change();
+        true
     }
 
-    /// The state to send.
+    /// The state to send. It is another one after each change, so whoever keeps it sees by its
+    /// pointer whether there was any.
     #[must_use]
-    pub const fn gossip(&self) -> &Gossip {
+    pub const fn gossip(&self) -> &Arc<Gossip> {
         &self.gossip
     }
 
     /// The members, in the order of their identities.
     #[must_use]
-    pub const fn members(&self) -> &BTreeMap<Identity, Member> {
+    pub fn members(&self) -> &BTreeMap<Identity, Member> {
         &self.gossip.members
     }
 
@@ -217,6 +229,13 @@ impl Membership {
         unreachable
     }
 
+    /// Whether at least one member does not hear this one, which is not this server.
+    #[must_use]
+    pub fn is_unreachable(&self, subject: &Identity) -> bool {
+        let mut rows = self.gossip.reachability.rows().values();
+        *subject != self.me && rows.any(|row| row.unreachable.contains(subject))
+    }
+
     /// Who does not hear this member.
     #[must_use]
     pub fn observers_of(&self, subject: &Identity) -> BTreeSet<Identity> {
@@ -227,42 +246,51 @@ impl Membership {
     /// (membership.md H). Nothing waits for it; a server that was removed never converges.
     #[must_use]
     pub fn is_converged(&self) -> bool {
-        self.gossip.members.contains_key(&self.me) && self.blockers().is_empty()
+        self.gossip.members.contains_key(&self.me) && self.blocking().next().is_none()
     }
 
     /// Who keeps the cluster from converging, and why (membership.md R, R16).
     #[must_use]
     pub fn blockers(&self) -> BTreeMap<Identity, Blocker> {
+        let blocking = self.blocking();
+        blocking.map(|(one, why)| (one.clone(), why)).collect()
+    }
+
+    fn blocking(&self) -> impl Iterator<Item = (&Identity, Blocker)> {
         let members = &self.gossip.members;
         let founded = members
             .values()
             .any(|member| matches!(member.status, Status::Up | Status::Leaving));
-        let mut blockers = BTreeMap::new();
-        for (identity, member) in members {
+        members.iter().filter_map(move |(identity, member)| {
             let (must_see, may_be_silent) = match member.status {
                 Status::Up | Status::Leaving => (true, false),
                 // Before anybody is listed those that join have to agree (membership.md H2).
                 Status::Joining | Status::WeaklyUp => (!founded, false),
                 Status::Exiting | Status::Down => (false, true),
             };
-            if must_see && !self.gossip.seen.contains(identity) {
-                blockers.insert(identity.clone(), Blocker::HasNotSeen);
-            }
             if !may_be_silent && *identity != self.me && self.is_called_unreachable(identity) {
-                blockers.insert(identity.clone(), Blocker::Unreachable);
+                Some((identity, Blocker::Unreachable))
+            } else if must_see && !self.gossip.seen.contains(identity) {
+                Some((identity, Blocker::HasNotSeen))
+            } else {
+                None
             }
-        }
-        blockers
+        })
     }
 
     /// By an observer that is not `Down` itself: for convergence those do not count.
     fn is_called_unreachable(&self, subject: &Identity) -> bool {
-        let mut observers = self.observers_of(subject).into_iter();
-        observers.any(|observer| self.status(&observer) != Some(Status::Down))
+        self.gossip
+            .reachability
+            .rows()
+            .iter()
+            .any(|(observer, row)| {
+                row.unreachable.contains(subject) && self.status(observer) != Some(Status::Down)
+            })
     }
 
     fn take_newer(&mut self, theirs: &Gossip) -> Received {
-        let mut mine = self.gossip.clone();
+        let mut mine = (*self.gossip).clone();
         let asked_since = theirs.members.keys().cloned().collect();
         mine.take_roster(&theirs.roster, &asked_since);
         let merged = mine.merge(theirs);
@@ -274,7 +302,7 @@ impl Membership {
             };
         }
         let reply = !sender_has_all || !theirs.seen.contains(&self.me);
-        self.gossip = merged;
+        self.gossip = Arc::new(merged);
         if sender_has_all {
             self.mark_seen();
         } else {
@@ -288,6 +316,20 @@ impl Membership {
         }
     }
 
+    /// An equal state: there is nothing to merge but who has seen it. Equal states of unequal seen
+    /// sets are exchanged too (membership.md R, R4).
+    fn take_same(&mut self, theirs: &Gossip) -> Received {
+        if !theirs.seen.is_subset(&self.gossip.seen) {
+            self.state().seen.extend(theirs.seen.iter().cloned());
+        }
+        self.mark_seen();
+        Received {
+            reply: !theirs.seen.contains(&self.me),
+            ..Received::default()
+        }
+    }
+
+    /// A state of an equal roster.
     fn take_equal(&mut self, theirs: &Gossip) -> Received {
         let merged = self.gossip.merge(theirs);
         if merged.members.len() > MEMBERS_MAX {
@@ -295,11 +337,9 @@ impl Membership {
         }
         let mine_has_theirs = merged.content_equals(&self.gossip);
         let theirs_has_mine = merged.content_equals(theirs);
-        let relation = Relation::of(mine_has_theirs, theirs_has_mine);
-        self.gossip = merged;
+        self.gossip = Arc::new(merged);
         self.mark_seen();
-        let (changed, reply) = match relation {
-            // Equal states of unequal seen sets are exchanged too (membership.md R, R4).
+        let (changed, reply) = match Relation::of(mine_has_theirs, theirs_has_mine) {
             Relation::Same => (false, !theirs.seen.contains(&self.me)),
             Relation::Before => (true, !theirs.seen.contains(&self.me)),
             Relation::After => (false, true),
@@ -313,29 +353,41 @@ impl Membership {
     }
 
     fn step(&mut self, identity: &Identity, from: Status, to: Status) -> bool {
-        let member = self.gossip.members.get_mut(identity);
-        let Some(member) = member.filter(|member| member.status == from) else {
+        if self.status(identity) != Some(from) {
             return false;
-        };
-        member.status = to;
+        }
+        if let Some(member) = self.state().members.get_mut(identity) {
+            member.status = to;
+        }
         self.mark_change();
         true
     }
 
     /// After a change of one's own nobody else has seen the state (membership.md D, G).
     fn mark_change(&mut self) {
-        self.gossip.seen.clear();
-        if self.gossip.members.contains_key(&self.me) {
-            self.gossip.version.increment(&self.me);
+        let me = self.me.clone();
+        let state = self.state();
+        if !planted!(SeenNotCleared) {
+            state.seen.clear();
+        }
+        if state.members.contains_key(&me) {
+            state.version.increment(&me);
         }
         self.mark_seen();
         debug_assert_eq!(self.gossip.check(), Ok(()));
     }
 
     fn mark_seen(&mut self) {
-        if self.gossip.members.contains_key(&self.me) {
-            self.gossip.seen.insert(self.me.clone());
+        let known = self.gossip.seen.contains(&self.me);
+        if !known && self.gossip.members.contains_key(&self.me) {
+            let me = self.me.clone();
+            self.state().seen.insert(me);
         }
+    }
+
+    /// The state to change: a copy if anybody else has it.
+    fn state(&mut self) -> &mut Gossip {
+        Arc::make_mut(&mut self.gossip)
     }
 }
 

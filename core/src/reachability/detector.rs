@@ -5,6 +5,7 @@
 //! gossip needs it; it asks the same questions of the same beats.
 
 use crate::identity::Identity;
+use crate::planted::planted;
 use crate::time::Time;
 use crate::wire::Beat;
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,6 +22,8 @@ struct Record {
     counted_from: Time,
     /// The last beat, and when it came.
     last: Option<(Time, Beat)>,
+    /// Whether it was silent for `detection` when that was looked at last.
+    silent: bool,
 }
 
 /// Counts the silence of each incarnation. Keyed by incarnation, so that the beats of a restarted
@@ -28,25 +31,30 @@ struct Record {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Detector {
     records: BTreeMap<Identity, Record>,
+    picture: u64,
 }
 
 impl Detector {
     /// Takes note of a beat. A sequence number that is not higher than the last one of that
     /// incarnation is a stale replay, and ignored; returns whether the beat was taken.
     pub fn record(&mut self, now: Time, beat: Beat) -> bool {
-        let known = self.records.get(&beat.from);
-        if known.is_none() && self.records.len() >= FOLLOWED_MAX {
+        if let Some(record) = self.records.get_mut(&beat.from) {
+            let last = record.last.as_ref().map(|(_, last)| last);
+            if last.is_some_and(|last| beat.sequence <= last.sequence) {
+                return false;
+            }
+            let same = last.is_some_and(|last| last.hears == beat.hears);
+            self.picture = self.picture.wrapping_add(u64::from(!same));
+            record.counted_from = now;
+            record.last = Some((now, beat));
+            return true;
+        }
+        if self.records.len() >= FOLLOWED_MAX {
             return false;
         }
-        let last = known.and_then(|record| record.last.as_ref());
-        if last.is_some_and(|(_, last)| beat.sequence <= last.sequence) {
-            return false;
-        }
-        let record = Record {
-            counted_from: now,
-            last: Some((now, beat.clone())),
-        };
-        self.records.insert(beat.from, record);
+        self.picture = self.picture.wrapping_add(1);
+        self.records
+            .insert(beat.from.clone(), Record::new(now, Some(beat)));
         true
     }
 
@@ -54,16 +62,15 @@ impl Detector {
     /// is noticed too. Changes nothing for one that is followed already.
     pub fn expect(&mut self, now: Time, identity: &Identity) {
         if !self.records.contains_key(identity) && self.records.len() < FOLLOWED_MAX {
-            let record = Record {
-                counted_from: now,
-                last: None,
-            };
-            self.records.insert(identity.clone(), record);
+            self.picture = self.picture.wrapping_add(1);
+            self.records
+                .insert(identity.clone(), Record::new(now, None));
         }
     }
 
     /// Follows this incarnation no longer: it was removed, or is not beaten to any more.
     pub fn forget(&mut self, identity: &Identity) {
+        self.picture = self.picture.wrapping_add(1);
         self.records.remove(identity);
     }
 
@@ -73,6 +80,20 @@ impl Detector {
         for record in self.records.values_mut() {
             record.counted_from = record.counted_from.max(now);
         }
+    }
+
+    /// A number that stays the same from one look to the next as long as it is the same who is
+    /// heard ([`Self::hears`]), who is silent ([`Self::silence`] of `detection`) and who is
+    /// [`Self::connected`]: whatever rests on these alone need not be worked out again.
+    pub fn picture(&mut self, now: Time, detection: Duration) -> u64 {
+        for record in self.records.values_mut() {
+            let silent = now.since(record.counted_from) >= detection;
+            self.picture = self
+                .picture
+                .wrapping_add(u64::from(silent != record.silent));
+            record.silent = silent;
+        }
+        self.picture
     }
 
     /// The last beat of this incarnation, and when it came.
@@ -114,7 +135,9 @@ impl Detector {
         };
         let hears_me = |(_, beat): &(Time, Beat)| beat.hears.contains(me);
         let mutual = record.last.as_ref().is_some_and(hears_me);
-        me == other || (mutual && record.is_heard(now, detection))
+        let hears = record.is_heard(now, detection);
+        let both = mutual && hears;
+        me == other || both || (planted!(OneEarSuffices) && (mutual || hears))
     }
 
     /// When the next incarnation becomes silent for `detection`, if no beat comes; `None` when all
@@ -128,6 +151,14 @@ impl Detector {
 }
 
 impl Record {
+    fn new(now: Time, beat: Option<Beat>) -> Self {
+        Self {
+            counted_from: now,
+            last: beat.map(|beat| (now, beat)),
+            silent: false,
+        }
+    }
+
     fn is_heard(&self, now: Time, detection: Duration) -> bool {
         self.last.is_some() && now.since(self.counted_from) < detection
     }

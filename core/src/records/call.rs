@@ -1,10 +1,11 @@
 //! Calls that change contexts, and keys of idempotency (protocol.md C).
 
-use super::Rest;
 use super::job::JobError;
+use super::{Rest, Versioned};
 use crate::identity::{CallId, ContextId, JobId};
 use crate::time::Stamp;
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 /// What a call asks of the holder.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -123,7 +124,7 @@ pub struct CallRecord {
     pub route: String,
     /// The digest under which its key of idempotency lies, if it has one.
     pub key: Option<String>,
-    /// Milliseconds from the record's creation within which it must be decided.
+    /// Milliseconds from the stamp of the record's creation within which it must be decided (C4).
     pub deadline_ms: u64,
     /// What it asks.
     pub operation: CallOperation,
@@ -132,6 +133,18 @@ pub struct CallRecord {
     /// What a newer release added.
     #[serde(flatten)]
     pub rest: Rest,
+}
+
+impl Versioned<CallRecord> {
+    /// How long it is from this time of the store to the call's deadline; `None` when it is past
+    /// (C4).
+    #[must_use]
+    pub fn remaining(&self, reached: Stamp) -> Option<Duration> {
+        let deadline = self
+            .created
+            .after(Duration::from_millis(self.value.deadline_ms));
+        (reached < deadline).then(|| Duration::from_millis(deadline.0 - reached.0))
+    }
 }
 
 /// A key of idempotency (C5): which call or job a request of this key made.

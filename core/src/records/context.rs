@@ -120,6 +120,10 @@ pub struct ContextRecord {
     pub application_id: Option<String>,
     /// Address of the Spark UI, if it is on.
     pub url: Option<String>,
+    /// Of an ad-hoc context: the digest under which the key of its creation lies. It is freed with
+    /// the context: from then on the job's key alone tells whether there was a job (C5).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
     /// What a newer release added.
     #[serde(flatten)]
     pub rest: Rest,

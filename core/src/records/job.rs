@@ -198,6 +198,10 @@ pub struct JobRecord {
     pub started: Stamp,
     /// When it became final.
     pub ended: Option<Stamp>,
+    /// It became final before it was reported to run: its validation threw, say (J2). A record that
+    /// does not say so is of a job that ran, as every record of an older release.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub never_ran: bool,
     /// Why it failed.
     pub error: Option<JobError>,
     /// What it returned: JSON text.
@@ -214,4 +218,28 @@ pub struct JobRecord {
 pub struct JobContextRecord {
     /// The context.
     pub context: ContextId,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// W7: what an older release wrote is read as it was meant, and read by it in turn.
+    #[test]
+    fn a_job_that_does_not_say_whether_it_ran_did() {
+        let old = r#"{"id":"j","context":"c","context_name":"etl","main_class":"M","class_path":[],
+            "config":{"inline":"{}"},"sync":false,"user":"u","state":{"state":"ERROR"},
+            "kill":false,"started":1,"ended":2,"error":null,"result":null,"key":null,"new":7}"#;
+        let mut job: JobRecord = serde_json::from_str(old).unwrap();
+        assert!(!job.never_ran);
+        let again = serde_json::to_value(&job).unwrap();
+        let before: serde_json::Value = serde_json::from_str(old).unwrap();
+        assert_eq!(
+            again, before,
+            "the field is left out, what is unknown is kept"
+        );
+        job.never_ran = true;
+        let text = serde_json::to_string(&job).unwrap();
+        assert_eq!(serde_json::from_str::<JobRecord>(&text).unwrap(), job);
+    }
 }

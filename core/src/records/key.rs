@@ -3,16 +3,17 @@
 use crate::identity::{CallId, ClusterId, ContextId, JobId, hour_of};
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::sync::{Arc, LazyLock};
 
 /// The path of a record, or of a folder of records; parts are joined by `/`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Key(String);
+pub struct Key(Arc<str>);
 
 impl Key {
     /// A key of this path. Parts that come from people must be escaped: see [`escape`].
     #[must_use]
-    pub fn new(path: impl Into<String>) -> Self {
+    pub fn new(path: impl Into<Arc<str>>) -> Self {
         Self(path.into())
     }
 
@@ -25,7 +26,7 @@ impl Key {
     /// The key of a child.
     #[must_use]
     pub fn child(&self, name: &str) -> Self {
-        Self(format!("{}/{name}", self.0))
+        Self(format!("{}/{name}", self.0).into())
     }
 
     /// The folder that holds this key, `None` at the root.
@@ -33,15 +34,13 @@ impl Key {
     pub fn folder(&self) -> Option<Self> {
         self.0
             .rsplit_once('/')
-            .map(|(folder, _)| Self(folder.to_owned()))
+            .map(|(folder, _)| Self(folder.into()))
     }
 
     /// The last part of the path.
     #[must_use]
     pub fn name(&self) -> &str {
-        self.0
-            .rsplit_once('/')
-            .map_or(self.0.as_str(), |(_, name)| name)
+        self.0.rsplit_once('/').map_or(&*self.0, |(_, name)| name)
     }
 
     /// Whether this key is a direct child of `folder`.
@@ -63,58 +62,79 @@ impl fmt::Display for Key {
 /// The `cluster` record, the one record outside the cluster id's path.
 #[must_use]
 pub fn cluster() -> Key {
-    Key::new("cluster")
+    static CLUSTER: LazyLock<Key> = LazyLock::new(|| Key::new("cluster"));
+    CLUSTER.clone()
 }
 
-/// The keys of one cluster's records.
+/// The keys of one cluster's records. Those that are asked for all the time are made once.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Layout {
+pub struct Layout(Arc<Paths>);
+
+#[derive(Debug, PartialEq, Eq)]
+struct Paths {
     root: Key,
+    singleton: Key,
+    pulse: Key,
+    challenge: Key,
+    split: Key,
+    calls: Key,
+    contexts: Key,
+    owners: Key,
+    lives: Key,
 }
 
 impl Layout {
     /// The layout under this cluster's id.
     #[must_use]
     pub fn new(cluster: &ClusterId) -> Self {
-        Self {
-            root: Key::new("c").child(cluster.as_str()),
-        }
+        let root = Key::new("c").child(cluster.as_str());
+        Self(Arc::new(Paths {
+            singleton: root.child("singleton"),
+            pulse: root.child("pulse"),
+            challenge: root.child("challenge"),
+            split: root.child("split"),
+            calls: root.child("call"),
+            contexts: root.child("context"),
+            owners: root.child("owner"),
+            lives: root.child("life"),
+            root,
+        }))
     }
 
     /// The folder of everything of this cluster.
     #[must_use]
-    pub const fn root(&self) -> &Key {
-        &self.root
+    pub fn root(&self) -> &Key {
+        &self.0.root
     }
 
     /// Epoch and holder.
     #[must_use]
     pub fn singleton(&self) -> Key {
-        self.root.child("singleton")
+        self.0.singleton.clone()
     }
 
     /// The holder's sign of life.
     #[must_use]
     pub fn pulse(&self) -> Key {
-        self.root.child("pulse")
+        self.0.pulse.clone()
     }
 
     /// The last challenge of a holder.
     #[must_use]
     pub fn challenge(&self) -> Key {
-        self.root.child("challenge")
+        self.0.challenge.clone()
     }
 
     /// The last announcement of a side that is not preferred.
     #[must_use]
     pub fn split(&self) -> Key {
-        self.root.child("split")
+        self.0.split.clone()
     }
 
     /// The folder of open and accepted calls.
     #[must_use]
     pub fn calls(&self) -> Key {
-        self.root.child("call")
+        self.0.calls.clone()
     }
 
     /// An open or accepted call.
@@ -133,13 +153,13 @@ impl Layout {
     #[must_use]
     pub fn idempotency(&self, digest: &str) -> Key {
         let shard: String = digest.chars().take(2).collect();
-        self.root.child("key").child(&shard).child(digest)
+        self.root().child("key").child(&shard).child(digest)
     }
 
     /// The folder of contexts that are not final.
     #[must_use]
     pub fn contexts(&self) -> Key {
-        self.root.child("context")
+        self.0.contexts.clone()
     }
 
     /// A context that is not final.
@@ -157,19 +177,19 @@ impl Layout {
     /// The name of a context that is not final.
     #[must_use]
     pub fn context_name(&self, name: &str) -> Key {
-        self.root.child("context-name").child(&escape(name))
+        self.root().child("context-name").child(&escape(name))
     }
 
     /// The last final context of a name.
     #[must_use]
     pub fn last_context(&self, name: &str) -> Key {
-        self.root.child("context-last").child(&escape(name))
+        self.root().child("context-last").child(&escape(name))
     }
 
     /// The folder of owner records.
     #[must_use]
     pub fn owners(&self) -> Key {
-        self.root.child("owner")
+        self.0.owners.clone()
     }
 
     /// Who owns a context: intent number and driver incarnation.
@@ -181,7 +201,7 @@ impl Layout {
     /// The folder of the drivers' signs of life.
     #[must_use]
     pub fn lives(&self) -> Key {
-        self.root.child("life")
+        self.0.lives.clone()
     }
 
     /// What a driver says of itself.
@@ -193,7 +213,7 @@ impl Layout {
     /// The folder of a context's jobs that are not final.
     #[must_use]
     pub fn jobs(&self, context: &ContextId) -> Key {
-        self.root.child("job").child(context.as_str())
+        self.root().child("job").child(context.as_str())
     }
 
     /// A job that is not final.
@@ -217,7 +237,7 @@ impl Layout {
     /// The folder of binaries' records.
     #[must_use]
     pub fn binaries(&self) -> Key {
-        self.root.child("binary")
+        self.root().child("binary")
     }
 
     /// The versions of a binary.
@@ -229,7 +249,7 @@ impl Layout {
     /// A folder of history: `what` and the hour since the Unix epoch.
     #[must_use]
     pub fn hour(&self, what: &str, hour: u64) -> Key {
-        self.root.child(what).child(&format!("{hour:08}"))
+        self.root().child(what).child(&format!("{hour:08}"))
     }
 
     fn history(&self, what: &str, id: &str) -> Key {

@@ -9,6 +9,7 @@ pub mod context;
 pub mod job;
 pub mod key;
 pub mod model;
+pub mod orphans;
 pub mod singleton;
 pub mod transaction;
 
@@ -45,6 +46,18 @@ pub struct Versioned<T> {
     pub modified: crate::time::Stamp,
     /// The transaction that wrote it last (W4).
     pub written_by: transaction::TransactionId,
+}
+
+impl<T> Versioned<T> {
+    /// Whether the store still holds this very write of the record, so that its content need not
+    /// be read again.
+    #[must_use]
+    pub fn is_of(&self, stored: &Stored) -> bool {
+        self.version == stored.version
+            && self.modified == stored.modified
+            && self.created == stored.created
+            && self.written_by == stored.written_by
+    }
 }
 
 /// Reads a record's content.

@@ -5,7 +5,7 @@
 
 use super::key::Key;
 use super::transaction::{
-    CommitOutcome, Operation, Query, Snapshot, Stored, TRANSACTION_BYTES_MAX,
+    CommitOutcome, Operation, Page, PageRoom, Query, Snapshot, Stored, TRANSACTION_BYTES_MAX,
     TRANSACTION_OPERATIONS_MAX, Transaction, TransactionId, Version,
 };
 use crate::time::Stamp;
@@ -64,17 +64,47 @@ impl StoreModel {
             .keys
             .iter()
             .filter_map(|key| self.records.get_key_value(key));
-        let listed = query.folders.iter().flat_map(|folder| {
-            self.records
-                .range(folder.child("")..)
-                .take_while(|(key, _)| key.as_str().starts_with(folder.as_str()))
-                .filter(|(key, _)| key.is_in(folder))
-        });
+        let listed = query
+            .folders
+            .iter()
+            .flat_map(|folder| self.children(folder, ""));
         let records = single
             .chain(listed)
             .map(|(key, stored)| (key.clone(), stored.clone()))
             .collect();
-        Snapshot { records, stamp }
+        let mut snapshot = Snapshot {
+            records,
+            stamp,
+            ..Snapshot::default()
+        };
+        let mut room = PageRoom::default();
+        for (folder, page) in &query.pages {
+            self.read_page(folder, page, &mut room, &mut snapshot);
+        }
+        snapshot
+    }
+
+    fn read_page(&self, folder: &Key, page: &Page, room: &mut PageRoom, snapshot: &mut Snapshot) {
+        let most = page.records.max(1);
+        for (index, (key, stored)) in self.children(folder, &page.after).enumerate() {
+            if index == most || !room.takes(key.name(), &stored.value) {
+                snapshot.more.insert(folder.clone());
+                break;
+            }
+            snapshot.records.insert(key.clone(), stored.clone());
+        }
+    }
+
+    /// The direct children of a folder behind a name, in order.
+    fn children<'a>(
+        &'a self,
+        folder: &'a Key,
+        after: &'a str,
+    ) -> impl Iterator<Item = (&'a Key, &'a Stored)> {
+        self.records
+            .range(folder.child(after)..)
+            .take_while(|(key, _)| key.as_str().starts_with(folder.as_str()))
+            .filter(move |(key, _)| key.is_in(folder) && key.name() > after)
     }
 
     /// One record, to look at.

@@ -12,6 +12,9 @@ pub const TRANSACTION_OPERATIONS_MAX: usize = 128;
 /// The most children that one folder may be listed with (ZooKeeper breaks at about 27,000; C1).
 pub const FOLDER_RECORDS_MAX: usize = 20_000;
 
+/// The bytes after which a page ends early: names and values of all pages of one answer together.
+pub const PAGES_BYTES_MAX: usize = 4 * 1024 * 1024;
+
 /// How often a record was written since it was made: 0 when new, one more with each put.
 ///
 /// Starts over when a record is deleted and made again, as ZooKeeper's does (W3).
@@ -217,6 +220,40 @@ pub struct Query {
     pub keys: BTreeSet<Key>,
     /// Folders, whose direct children are read, whole.
     pub folders: BTreeSet<Key>,
+    /// Folders of which a part is read: those that may be too large for one answer.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub pages: BTreeMap<Key, Page>,
+}
+
+/// A part of a folder: its next direct children, in order of their names.
+///
+/// At least one if there is any, but for what other pages of the query took of
+/// [`PAGES_BYTES_MAX`]; [`Snapshot::more`] says whether any are left behind it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Page {
+    /// Only names behind this one; the empty name for the first page.
+    pub after: String,
+    /// At most so many, at least one.
+    pub records: usize,
+}
+
+/// What the pages of one answer still have room for: the same for every backend.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PageRoom {
+    bytes: usize,
+}
+
+impl PageRoom {
+    /// Whether this record belongs to its page, which ends before it if not. The first record of an
+    /// answer always does.
+    pub const fn takes(&mut self, name: &str, value: &str) -> bool {
+        let bytes = self.bytes + name.len() + value.len();
+        let fits = self.bytes == 0 || bytes <= PAGES_BYTES_MAX;
+        if fits {
+            self.bytes = bytes;
+        }
+        fits
+    }
 }
 
 impl Query {
@@ -225,7 +262,7 @@ impl Query {
     pub fn keys(keys: impl IntoIterator<Item = Key>) -> Self {
         Self {
             keys: keys.into_iter().collect(),
-            folders: BTreeSet::new(),
+            ..Self::default()
         }
     }
 
@@ -234,6 +271,37 @@ impl Query {
     pub fn with_folder(mut self, folder: Key) -> Self {
         self.folders.insert(folder);
         self
+    }
+
+    /// Adds the first page of a folder, of at most so many records.
+    #[must_use]
+    pub fn with_page(mut self, folder: Key, records: usize) -> Self {
+        let after = String::new();
+        self.pages.insert(folder, Page { after, records });
+        self
+    }
+
+    /// The pages behind those of this query that `found` answers; `None` when nothing is left, or
+    /// when the answer brought nothing on.
+    #[must_use]
+    pub fn next_pages(&self, found: &Snapshot) -> Option<Self> {
+        let mut brought_on = false;
+        let pages = found.more.iter().filter_map(|folder| {
+            let mut page = self.pages.get(folder)?.clone();
+            if let Some((last, _)) = found.in_folder(folder).last() {
+                last.name().clone_into(&mut page.after);
+            }
+            Some((folder.clone(), page))
+        });
+        let pages: BTreeMap<Key, Page> = pages.collect();
+        for folder in self.pages.keys() {
+            let is_whole = !found.more.contains(folder);
+            brought_on |= is_whole || pages.get(folder) != self.pages.get(folder);
+        }
+        (brought_on && !pages.is_empty()).then(|| Self {
+            pages,
+            ..Self::default()
+        })
     }
 }
 
@@ -259,6 +327,9 @@ pub struct Snapshot {
     pub records: BTreeMap<Key, Stored>,
     /// The store's time of the read.
     pub stamp: Stamp,
+    /// Folders of the query's pages that have more records, behind the last one of their page.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub more: BTreeSet<Key>,
 }
 
 impl Snapshot {

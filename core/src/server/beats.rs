@@ -2,13 +2,12 @@
 //! (protocol.md S, Beats; R3).
 
 use super::ServerProcess;
-use crate::identity::{ContextId, Identity, Incarnation};
+use crate::identity::{Address, ContextId, Identity, Incarnation};
 use crate::output::{BeatPlan, ClusterEvent, Output};
-use crate::reachability::ring::neighbours;
 use crate::singleton::owed_beats;
 use crate::supervisor::DriverContact;
 use crate::wire::{Beat, Message};
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// A server tells the holder of each driver that it hears at most so often (E8).
@@ -45,7 +44,7 @@ impl ServerProcess {
             generation: shared.generation(),
             epoch: shared.epoch(),
             holder: shared.holder().map(|holder| holder.incarnation),
-            hears: self.detector.hears(shared.now, shared.times().detection),
+            hears: self.picture.hears.clone(),
             store_age_ms: u64::try_from(age.as_millis()).unwrap_or(u64::MAX),
             vacant,
         };
@@ -59,48 +58,45 @@ impl ServerProcess {
 
     /// The holder beats fast to its candidates and its ring, others slowly to their ring; joiners
     /// are beaten to fast, and beat fast, so that they are listed soon.
-    fn targets(&self) -> std::collections::BTreeMap<crate::identity::Address, std::time::Duration> {
+    fn targets(&self) -> BTreeMap<Address, Duration> {
         let shared = &self.shared;
         let (fast, slow) = (shared.times().beat, shared.times().slow_beat);
-        let listed = shared
-            .roster()
-            .map(|roster| roster.listed.clone())
-            .unwrap_or_default();
-        let me = &shared.me;
+        let listed = shared.roster().map(|roster| roster.listed.as_slice());
+        let (listed, me) = (listed.unwrap_or_default(), &shared.me);
         if !listed.contains(me) {
             let all = listed.iter().map(|one| (one.address.clone(), fast));
             return all.filter(|(address, _)| *address != me.address).collect();
         }
         let holds = shared.holds_office();
-        let members: BTreeSet<_> = listed.iter().cloned().collect();
-        let ring = neighbours(me, &members, shared.limits().monitored_by);
         let interval = if holds { fast } else { slow };
-        let mut targets: std::collections::BTreeMap<_, _> = ring
-            .into_iter()
-            .map(|one| (one.address, interval))
-            .collect();
+        let ring = self.picture.ring.iter();
+        let mut targets = BTreeMap::new();
+        targets.extend(ring.map(|one| (one.address.clone(), interval)));
         if holds {
-            targets.extend(owed_beats(&listed, me).map(|one| (one.address.clone(), fast)));
+            targets.extend(owed_beats(listed, me).map(|one| (one.address.clone(), fast)));
         }
         targets.extend(self.roster.joiners().map(|one| (one.address.clone(), fast)));
         targets.remove(&me.address);
         targets
     }
 
+    /// S7: whether another listed server did something in the store while we had none of it for
+    /// `vacant-after`: its last success is so much later than ours. Both may be away from it since.
     pub(super) fn others_have_store(&self) -> bool {
         let shared = &self.shared;
-        let fresh = shared
-            .times()
-            .vacant_after
-            .saturating_add(shared.times().slow_beat);
+        let mine = shared.store_success.unwrap_or(shared.started);
+        // A beat may be one renewal old when it is sent, so the success may be as much older.
+        let later = mine
+            .after(shared.times().vacant_after)
+            .after(shared.times().beat_renewal);
         let listed = shared
             .roster()
             .into_iter()
             .flat_map(|roster| &roster.listed);
         listed.filter(|one| **one != shared.me).any(|one| {
             self.detector.heard(one).is_some_and(|(at, beat)| {
-                shared.now.since(at) < shared.times().detection
-                    && u128::from(beat.store_age_ms) < fresh.as_millis()
+                let age = Duration::from_millis(beat.store_age_ms);
+                shared.now.since(at) < shared.times().detection && at >= later.after(age)
             })
         })
     }
@@ -108,23 +104,19 @@ impl ServerProcess {
     /// Carries what the detector says over into our row of the reachability table.
     pub(super) fn observe(&mut self) {
         let shared = &mut self.shared;
-        let Some(roster) = shared.roster().cloned() else {
-            return;
-        };
-        if !roster.lists(&shared.me) {
+        if !shared.listed() {
             return;
         }
-        let hears = self.detector.hears(shared.now, shared.times().detection);
-        let watched: BTreeSet<_> = roster.listed.iter().cloned().collect();
-        for member in neighbours(&shared.me, &watched, shared.limits().monitored_by) {
-            let reachable = hears.contains(&member);
-            let waits = self.detector.silence(shared.now, &member);
+        for member in &self.picture.ring {
+            let reachable = self.picture.hears.contains(member);
+            let waits = self.detector.silence(shared.now, member);
             // Not heard yet, but not for long: nothing is known.
             if !reachable && waits.is_none_or(|silence| silence < shared.times().detection) {
                 continue;
             }
-            if self.membership.observe(&member, reachable) {
+            if self.membership.observe(member, reachable) {
                 self.gossip_dirty = true;
+                let member = member.clone();
                 let event = if reachable {
                     ClusterEvent::Reachable { member }
                 } else {

@@ -1,11 +1,13 @@
 //! Follows the cluster's own records: read again at every change, and every half second, which is
 //! also the barrier of an idle server (protocol.md S7) and the net under lost events (B1).
 
-use super::shared::{Purpose, Shared};
+use super::shared::{Followed, Purpose, Shared};
 use crate::identity::Identity;
 use crate::output::ClusterEvent;
+use crate::planted::planted;
 use crate::records::cluster::ClusterRecord;
 use crate::records::key::{self, Key, Layout};
+use crate::records::singleton::{PulseRecord, SingletonRecord};
 use crate::records::transaction::{Change, Query, Snapshot, Stored, Transaction, written};
 use crate::records::{Versioned, decode};
 use crate::time::{Stamp, Time};
@@ -30,13 +32,15 @@ pub(crate) struct Follow {
     last: Option<Time>,
     /// We wrote one of the records while the read was under way, so its answer may be older.
     overtaken: bool,
+    /// What is read; whole once the cluster's id is known.
+    query: Query,
 }
 
 impl Follow {
     /// Takes note of a change in the store.
     pub(crate) fn changed(&mut self, shared: &mut Shared, change: &Change) {
         let ours = match change {
-            Change::Everything => true,
+            Change::Everything => !planted!(SessionLossIgnored),
             Change::Record(changed) => {
                 *changed == key::cluster()
                     || shared
@@ -71,11 +75,12 @@ impl Follow {
         self.overtaken = false;
         self.dirty = false;
         self.last = Some(shared.now);
-        let mut query = Query::keys([key::cluster()]);
-        if let Some(layout) = shared.layout() {
-            query.keys.extend(own_keys(&layout));
+        if self.query.keys.len() <= 1 {
+            self.query.keys.insert(key::cluster());
+            let layout = shared.layout();
+            self.query.keys.extend(layout.iter().flat_map(own_keys));
         }
-        shared.read(query, Purpose::Follow);
+        shared.read(self.query.clone(), Purpose::Follow);
     }
 
     /// When the next read is due by itself; `None` for at once.
@@ -119,8 +124,13 @@ impl Follow {
         let mut news = News::default();
         let old = shared.followed.cluster.as_ref();
         let before = old.map(|old| (old.value.id.clone(), old.value.roster.generation));
-        let new: Option<Versioned<ClusterRecord>> =
-            decoded(shared, snapshot, &key::cluster(), "the cluster");
+        let new: Option<Versioned<ClusterRecord>> = fresh(
+            shared,
+            snapshot,
+            &key::cluster(),
+            "the cluster",
+            |followed| followed.cluster.as_ref(),
+        );
         if let Some(new) = new {
             if let Some((id, _)) = before.as_ref().filter(|(id, _)| *id != new.value.id) {
                 news.cluster_changed = Some(format!("cluster {id} is now {}", new.value.id));
@@ -133,7 +143,10 @@ impl Follow {
                 .is_none_or(|(_, known)| generation >= *known)
             {
                 news.roster = before.as_ref().is_none_or(|(_, known)| generation > *known);
+                let layout = || Layout::new(&new.value.id);
+                shared.followed.layout.get_or_insert_with(layout);
                 shared.followed.cluster = Some(new);
+                shared.followed.replaced = shared.followed.replaced.saturating_add(1);
             }
         }
         if before.is_none() {
@@ -166,7 +179,11 @@ impl Follow {
             .into_iter()
             .filter_map(|(key, stored)| Some((key, stored?)))
             .collect();
-        let snapshot = Snapshot { records, stamp };
+        let snapshot = Snapshot {
+            records,
+            stamp,
+            ..Snapshot::default()
+        };
         self.take(shared, &snapshot)
     }
 
@@ -174,10 +191,16 @@ impl Follow {
         let Some(layout) = shared.layout() else {
             return;
         };
-        if let Some(challenge) = decoded(shared, snapshot, &layout.challenge(), "a challenge") {
+        let challenge = fresh(shared, snapshot, &layout.challenge(), "a challenge", |f| {
+            f.challenge.as_ref()
+        });
+        if let Some(challenge) = challenge {
             shared.followed.challenge = Some(challenge);
         }
-        if let Some(split) = decoded(shared, snapshot, &layout.split(), "a split") {
+        let split = fresh(shared, snapshot, &layout.split(), "a split", |followed| {
+            followed.split.as_ref()
+        });
+        if let Some(split) = split {
             shared.followed.split = Some(split);
         }
         if let Some(pulse) = snapshot.records.get(&layout.pulse())
@@ -185,19 +208,27 @@ impl Follow {
         {
             shared.followed.pulse = Some(pulse.version);
             shared.followed.pulse_moved = shared.now;
+            // One that cannot be read counts all the same: its version is what matters.
+            let read = decoded::<PulseRecord>(shared, snapshot, &layout.pulse(), "a pulse");
+            shared.followed.pulse_rest = read.map(|pulse| pulse.value.rest).unwrap_or_default();
         }
     }
 }
 
 fn office(shared: &mut Shared, snapshot: &Snapshot) -> Option<Option<Identity>> {
     let layout = shared.layout()?;
-    let new: Versioned<crate::records::singleton::SingletonRecord> =
-        decoded(shared, snapshot, &layout.singleton(), "the singleton")?;
+    let new: Versioned<SingletonRecord> = fresh(
+        shared,
+        snapshot,
+        &layout.singleton(),
+        "the singleton",
+        |followed| followed.singleton.as_ref(),
+    )?;
     let before = shared.followed.singleton.clone();
     // As with the roster: a read from before our own commit must not take us back.
     if before
         .as_ref()
-        .is_some_and(|old| old.value.epoch >= new.value.epoch)
+        .is_some_and(|old| old.value.epoch >= new.value.epoch && !planted!(OldReadWins))
     {
         return None;
     }
@@ -221,6 +252,22 @@ fn own_keys(layout: &Layout) -> [Key; 4] {
 
 fn is_own(layout: &Layout, changed: &Key) -> bool {
     own_keys(layout).contains(changed)
+}
+
+/// Decodes one record of a snapshot if it is not the write of it that is known already: of a
+/// cluster at rest nothing is decoded at each look.
+fn fresh<T: DeserializeOwned>(
+    shared: &mut Shared,
+    snapshot: &Snapshot,
+    key: &Key,
+    what: &'static str,
+    known: impl Fn(&Followed) -> Option<&Versioned<T>>,
+) -> Option<Versioned<T>> {
+    let stored = snapshot.records.get(key)?;
+    if known(&shared.followed).is_some_and(|known| known.is_of(stored)) {
+        return None;
+    }
+    decoded_stored(shared, key, what, stored)
 }
 
 /// Decodes one record of a snapshot; one that cannot be read is reported and taken as absent.

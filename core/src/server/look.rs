@@ -54,7 +54,6 @@ impl ServerProcess {
 
     fn member_views(&self) -> Vec<MemberView> {
         let shared = &self.shared;
-        let unreachable = self.membership.unreachable();
         let mut servers: Vec<_> = self
             .membership
             .members()
@@ -66,7 +65,7 @@ impl ServerProcess {
                 age: shared
                     .roster()
                     .and_then(|roster| roster.age(&member.identity)),
-                reachable: !unreachable.contains(&member.identity),
+                reachable: !self.membership.is_unreachable(&member.identity),
                 version: member.version.clone(),
                 context: None,
             })

@@ -26,7 +26,7 @@ impl ServerProcess {
                 }
             }
             Message::Gossip { to, gossip } => {
-                let received = self.membership.receive(from, &to, *gossip);
+                let received = self.membership.receive(from, &to, &gossip);
                 if received.newer_roster {
                     // Gossip spreads the decision; what ends a process is read from the store.
                     self.follow.want(&mut self.shared);

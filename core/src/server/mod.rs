@@ -9,6 +9,7 @@ mod leave;
 mod look;
 mod messages;
 mod news;
+mod picture;
 pub(crate) mod shared;
 mod spread;
 #[cfg(test)]
@@ -31,6 +32,7 @@ use crate::supervisor::{DriverContact, Supervisor};
 use crate::time::Time;
 use follow::Follow;
 use leave::Leave;
+use picture::Picture;
 use shared::{PendingCall, Purpose, Shared};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -61,6 +63,7 @@ pub struct ServerProcess {
     join: Join,
     membership: Membership,
     detector: Detector,
+    picture: Picture,
     roster: RosterKeeper,
     singleton: Singleton,
     gateway: Gateway,
@@ -79,6 +82,8 @@ pub struct ServerProcess {
     gossip_dirty: bool,
     gossip_sent: Time,
     gossip_turn: usize,
+    /// When something is due by itself, as of the last input.
+    due: Option<Time>,
     stopped: bool,
 }
 
@@ -93,6 +98,7 @@ impl ServerProcess {
             join: Join::new(founding, now),
             membership,
             detector: Detector::default(),
+            picture: Picture::default(),
             roster: RosterKeeper::default(),
             singleton: Singleton::default(),
             gateway: Gateway::default(),
@@ -110,9 +116,11 @@ impl ServerProcess {
             gossip_dirty: false,
             gossip_sent: now,
             gossip_turn: 0,
+            due: None,
             stopped: false,
         };
         new.step();
+        new.due = new.next_due();
         new
     }
 
@@ -125,7 +133,7 @@ impl ServerProcess {
         if self.stopped {
             return;
         }
-        if self.poll_timeout().is_some_and(|due| now.since(due) > LATE) {
+        if self.due.is_some_and(|due| now.since(due) > LATE) {
             self.singleton.count_anew(now);
             self.detector.reset(now);
         }
@@ -150,6 +158,7 @@ impl ServerProcess {
             Input::EffectReport(report) => self.supervisor.reported(&self.shared, &report),
         }
         self.step();
+        self.due = self.next_due();
     }
 
     /// See [`crate::process::Process::poll_output`].
@@ -159,7 +168,11 @@ impl ServerProcess {
 
     /// See [`crate::process::Process::poll_timeout`].
     #[must_use]
-    pub fn poll_timeout(&self) -> Option<Time> {
+    pub const fn poll_timeout(&self) -> Option<Time> {
+        self.due
+    }
+
+    fn next_due(&self) -> Option<Time> {
         if self.stopped {
             return None;
         }
@@ -299,16 +312,20 @@ impl ServerProcess {
             self.stop(StopReason::Reincarnate);
             return;
         }
-        self.observe();
+        let news = self.look_around();
+        if news {
+            self.observe();
+        }
         let shared = &mut self.shared;
-        self.roster.step(shared, &self.membership, &self.detector);
+        let (membership, detector) = (&self.membership, &self.detector);
+        self.roster.step(shared, membership, detector, news);
         self.singleton.step(shared, &self.detector);
         self.gateway.step(shared);
-        let mut alive = self.detector.hears(shared.now, shared.times().detection);
-        alive.retain(|one| shared.roster().is_some_and(|roster| roster.lists(one)));
-        alive.retain(|one| self.links.contains(one));
-        alive.insert(shared.me.clone());
-        self.supervisor.step(shared, &self.drivers, &alive);
+        let (hears, links) = (&self.picture.hears, &self.links);
+        self.supervisor.step(shared, &self.drivers, |shared, one| {
+            let listed = || shared.roster().is_some_and(|roster| roster.lists(one));
+            *one == shared.me || (hears.contains(one) && links.contains(one) && listed())
+        });
         let idle = self.gateway.len() == 0;
         if self.leave.step(
             shared,
@@ -320,7 +337,9 @@ impl ServerProcess {
             self.stop(StopReason::Left);
             return;
         }
-        self.dial();
+        if news {
+            self.dial();
+        }
         self.prove();
         self.beats();
         self.gossip();

@@ -7,11 +7,14 @@ use crate::identity::Identity;
 use crate::input::Ticket;
 use crate::outbox::Outbox;
 use crate::output::ClusterEvent;
-use crate::records::Versioned;
+use crate::planted::planted;
 use crate::records::cluster::{ClusterRecord, Generation, Roster};
 use crate::records::key::Layout;
-use crate::records::singleton::{ChallengeRecord, Epoch, SingletonRecord, SplitRecord};
+use crate::records::singleton::{
+    ChallengeRecord, Epoch, PulseRecord, SingletonRecord, SplitRecord,
+};
 use crate::records::transaction::{CommitOutcome, Query, ReadOutcome, Transaction, Version};
+use crate::records::{Rest, Versioned, encode};
 use crate::time::{StampClock, Time};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -36,7 +39,7 @@ pub(crate) struct PendingCall {
     pub(crate) epoch: Epoch,
     /// The transaction, kept to carry its effect over into what we know once it is committed.
     pub(crate) transaction: Option<Transaction>,
-    /// The query, kept to tell which of its records are absent.
+    /// The supervisor's query, kept to tell which of its records are absent.
     pub(crate) query: Option<Query>,
 }
 
@@ -46,10 +49,16 @@ pub(crate) struct Followed {
     /// Whether the store was read at all in this life.
     pub(crate) read: bool,
     pub(crate) cluster: Option<Versioned<ClusterRecord>>,
+    /// How often `cluster` was replaced here by another write of it.
+    pub(crate) replaced: u64,
+    /// The keys of its records, which never change: another id is another cluster (F7).
+    pub(crate) layout: Option<Layout>,
     pub(crate) singleton: Option<Versioned<SingletonRecord>>,
     pub(crate) challenge: Option<Versioned<ChallengeRecord>>,
     pub(crate) split: Option<Versioned<SplitRecord>>,
     pub(crate) pulse: Option<Version>,
+    /// What a newer release added to `pulse` (W7).
+    pub(crate) pulse_rest: Rest,
     /// When `pulse` was last seen to move, or first seen.
     pub(crate) pulse_moved: Time,
 }
@@ -69,6 +78,8 @@ pub(crate) struct Shared {
     /// Whether we are leaving in order.
     pub(crate) leaving: bool,
     pub(crate) store_success: Option<Time>,
+    /// Since when every call of ours was answered.
+    pub(crate) store_since: Time,
     store_reachable: bool,
     pending: BTreeMap<Ticket, PendingCall>,
 }
@@ -86,6 +97,7 @@ impl Shared {
             listed_in: None,
             leaving: false,
             store_success: None,
+            store_since: now,
             store_reachable: true,
             pending: BTreeMap::new(),
         }
@@ -100,10 +112,7 @@ impl Shared {
     }
 
     pub(crate) fn layout(&self) -> Option<Layout> {
-        self.followed
-            .cluster
-            .as_ref()
-            .map(|cluster| Layout::new(&cluster.value.id))
+        self.followed.layout.clone()
     }
 
     pub(crate) fn roster(&self) -> Option<&Roster> {
@@ -142,6 +151,15 @@ impl Shared {
         self.holder() == Some(&self.me) && self.listed_in.is_some()
     }
 
+    /// The content of a raise of `pulse`: whoever writes it keeps what a newer release added (W7).
+    pub(crate) fn raised_pulse(&self, epoch: Epoch, count: u64) -> String {
+        encode(&PulseRecord {
+            epoch,
+            count,
+            rest: self.followed.pulse_rest.clone(),
+        })
+    }
+
     /// Starts a transaction that carries the fence on the office as its first operation (W2).
     pub(crate) fn fenced(&mut self) -> Option<Transaction> {
         let layout = self.layout()?;
@@ -150,7 +168,11 @@ impl Shared {
             .singleton
             .as_ref()
             .map(|singleton| singleton.version)?;
-        Some(self.outbox.transaction().check(layout.singleton(), version))
+        let transaction = self.outbox.transaction();
+        if planted!(SupervisorUnfenced) {
+            return Some(transaction);
+        }
+        Some(transaction.check(layout.singleton(), version))
     }
 
     pub(crate) fn commit(&mut self, transaction: Transaction, purpose: Purpose) -> Ticket {
@@ -167,13 +189,14 @@ impl Shared {
     }
 
     pub(crate) fn read(&mut self, query: Query, purpose: Purpose) -> Ticket {
-        let ticket = self.outbox.read(query.clone());
+        let kept = matches!(purpose, Purpose::Supervisor(_)).then(|| query.clone());
+        let ticket = self.outbox.read(query);
         let call = PendingCall {
             purpose,
             sent: self.now,
             epoch: self.epoch(),
             transaction: None,
-            query: Some(query),
+            query: kept,
         };
         self.pending.insert(ticket, call);
         ticket
@@ -219,6 +242,7 @@ impl Shared {
         self.store_success = Some(self.store_success.map_or(sent, |last| last.max(sent)));
         if !self.store_reachable {
             self.store_reachable = true;
+            self.store_since = self.now;
             self.outbox
                 .event(ClusterEvent::StoreReachable { reachable: true });
         }

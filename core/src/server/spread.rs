@@ -86,7 +86,7 @@ impl ServerProcess {
             && self.shared.followed.cluster.is_some()
             && *to != self.shared.me
         {
-            let gossip = Box::new(self.membership.gossip().clone());
+            let gossip = self.membership.gossip().clone();
             self.shared.outbox.send(
                 to,
                 Message::Gossip {

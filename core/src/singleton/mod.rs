@@ -10,12 +10,12 @@
 //! its transaction check; a wrong one is refused by the store and costs nothing.
 
 use crate::identity::Identity;
-use crate::join::pulse;
 use crate::output::{ClusterEvent, TakenBy};
+use crate::planted::planted;
 use crate::reachability::detector::Detector;
 use crate::records::encode;
 use crate::records::key;
-use crate::records::singleton::{ChallengeRecord, Epoch, PulseRecord, SingletonRecord};
+use crate::records::singleton::{ChallengeRecord, Epoch, SingletonRecord};
 use crate::records::transaction::{CommitOutcome, Version};
 use crate::server::shared::{Purpose, Shared};
 use crate::server::work::SingletonWork;
@@ -187,7 +187,8 @@ impl Singleton {
         if self.committing || self.retry_at.is_some_and(|at| shared.now < at) {
             return true;
         }
-        let heir = candidates(shared, detector).into_iter().next();
+        let heir = candidates(shared, detector).next().cloned();
+        let heir = heir.filter(|_| !planted!(LeavesWithoutGrant));
         let Some(heir) = heir else { return false };
         self.take(shared, heir, SingletonWork::Grant, None);
         true
@@ -199,7 +200,10 @@ impl Singleton {
         challenge
             .filter(|one| one.value.challenger.is_some() && one.value.epoch == shared.epoch())
             .map(|one| one.version)
-            .filter(|version| self.answered != Some(*version))
+            .filter(|version| {
+                self.answered != Some(*version)
+                    && !(planted!(AnswersOnce) && self.answered.is_some())
+            })
     }
 
     /// The holder's duties: raise `pulse` every 2 s, and once for every change of `challenge`.
@@ -216,15 +220,11 @@ impl Singleton {
             return;
         };
         self.pulses = self.pulses.saturating_add(1);
-        let record = PulseRecord {
-            epoch: shared.epoch(),
-            count: self.pulses,
-            rest: Default::default(),
-        };
+        let raised = shared.raised_pulse(shared.epoch(), self.pulses);
         self.pulse_sent = Some(shared.now);
         self.answered = asked.or(self.answered);
         self.pulsing = true;
-        let transaction = transaction.put_any(layout.pulse(), encode(&record));
+        let transaction = transaction.put_any(layout.pulse(), raised);
         shared.commit(transaction, Purpose::Singleton(SingletonWork::Pulse));
     }
 
@@ -259,7 +259,9 @@ impl Singleton {
         let times = shared.times();
         let silent = self.heard.max(self.counting_since);
         let by_silence = is_owed_beats(shared).then(|| silent.after(times.claim_after));
-        let still = shared.followed.pulse_moved.max(self.counting_since);
+        // Without the store nobody sees `pulse`, and the holder cannot raise it.
+        let seen = self.counting_since.max(shared.store_since);
+        let still = shared.followed.pulse_moved.max(seen);
         let by_pulse = still.after(times.hung_after);
         let due = by_silence
             .map_or(by_pulse, |by_silence| by_silence.min(by_pulse))
@@ -332,7 +334,11 @@ impl Singleton {
             self.retry_at = Some(shared.now.after(RETRY));
             return;
         };
-        let epoch = singleton.value.epoch.next();
+        let epoch = if planted!(EpochNotRaised) {
+            singleton.value.epoch
+        } else {
+            singleton.value.epoch.next()
+        };
         let office = SingletonRecord {
             epoch,
             holder,
@@ -343,10 +349,18 @@ impl Singleton {
             .transaction()
             .put(layout.singleton(), encode(&office), singleton.version)
             .check(key::cluster(), cluster);
-        let raised = encode(&pulse(epoch));
+        let transaction = if planted!(ClaimSkipsCluster) {
+            crate::planted::unguarded(transaction, &key::cluster())
+        } else {
+            transaction
+        };
+        let raised = shared.raised_pulse(epoch, 0);
         let transaction = match baseline {
-            Some(version) => transaction.put(layout.pulse(), raised, version),
-            None => transaction.put_any(layout.pulse(), raised),
+            _ if planted!(ClaimKeepsPulse) => transaction,
+            Some(version) if !planted!(ClaimIgnoresAnswer) => {
+                transaction.put(layout.pulse(), raised, version)
+            }
+            Some(_) | None => transaction.put_any(layout.pulse(), raised),
         };
         self.committing = true;
         shared.commit(transaction, Purpose::Singleton(work));
@@ -355,7 +369,6 @@ impl Singleton {
     /// S8: 150 ms for each older candidate.
     fn turn(&self, shared: &Shared, detector: &Detector) -> Duration {
         let older = candidates(shared, detector)
-            .iter()
             .take_while(|candidate| **candidate != shared.me)
             .count();
         let older = u32::try_from(older).unwrap_or(u32::MAX);
@@ -364,13 +377,16 @@ impl Singleton {
 }
 
 /// Who may take the office after the holder, oldest first: listed, alive, with the store (S8).
-fn candidates(shared: &Shared, detector: &Detector) -> Vec<Identity> {
+fn candidates<'a>(
+    shared: &'a Shared,
+    detector: &'a Detector,
+) -> impl Iterator<Item = &'a Identity> {
     let holder = shared.holder();
     let fresh = shared
         .times()
         .vacant_after
         .saturating_add(shared.times().slow_beat);
-    let alive = |one: &Identity| {
+    let alive = move |one: &Identity| {
         detector.heard(one).is_some_and(|(at, beat)| {
             shared.now.since(at) < shared.times().detection
                 && Duration::from_millis(beat.store_age_ms) < fresh
@@ -380,11 +396,11 @@ fn candidates(shared: &Shared, detector: &Detector) -> Vec<Identity> {
         .roster()
         .map(|roster| roster.listed.as_slice())
         .unwrap_or_default();
-    let may = |one: &&Identity| {
+    let may = move |one: &&Identity| {
         let me = **one == shared.me;
         Some(*one) != holder && if me { !shared.leaving } else { alive(one) }
     };
-    listed.iter().filter(may).cloned().collect()
+    listed.iter().filter(may)
 }
 
 /// The listed servers to which the holder owes fast beats: its first candidates by age (S5). With

@@ -1,9 +1,11 @@
 //! Decides open calls: accepts them with their intents, or refuses them under guards on everything
-//! that the refusal rests on (protocol.md C2, C3, W3).
+//! that the refusal rests on (protocol.md C2, C3, W3). One that is past its deadline is not decided
+//! any more but settled as expired, whoever wrote it: all are listed with every pulse (C1, C4).
 
 use super::{Supervisor, SupervisorWork};
 use crate::gateway::settle;
 use crate::identity::{CallId, ContextId};
+use crate::planted::planted;
 use crate::records::Versioned;
 use crate::records::call::{CallOperation, CallOutcome, CallRecord, CallState};
 use crate::records::context::{
@@ -46,6 +48,15 @@ impl Supervisor {
     fn decide(&mut self, shared: &mut Shared, call: &Versioned<CallRecord>) -> Option<Transaction> {
         let layout = shared.layout()?;
         let transaction = shared.fenced()?;
+        if call.remaining(shared.stamps.reached()).is_none() {
+            // C4: the gateway that wrote it is gone, or nothing could be decided in time.
+            return Some(self.settle_call(transaction, &layout, call, CallOutcome::Expired));
+        }
+        if call.remaining(shared.stamps.now(shared.now)).is_none() {
+            // Past its deadline, as far as we can tell: the store's next answer says for certain.
+            self.wake(shared.now.after(shared.times().idle_barrier));
+            return None;
+        }
         let max = shared.limits().calls_max;
         if self.view.calls.len() > max {
             let outcome = CallOutcome::TooMany {
@@ -76,7 +87,11 @@ impl Supervisor {
                 Some(create(shared, transaction, &layout, call))
             }
             (CallOperation::DeleteContext { name }, None) => {
-                let transaction = transaction.check_absent(layout.context_name(name));
+                let transaction = if planted!(AbsenceUnguarded) {
+                    transaction
+                } else {
+                    transaction.check_absent(layout.context_name(name))
+                };
                 Some(self.settle_call(transaction, &layout, call, CallOutcome::ContextNotFound))
             }
             (CallOperation::DeleteContext { .. }, Some(known)) => {
@@ -213,6 +228,7 @@ fn create(
         error: None,
         application_id: None,
         url: None,
+        key: call.value.key.clone().filter(|_| *adhoc),
         rest: Default::default(),
     };
     let owner = OwnerRecord {

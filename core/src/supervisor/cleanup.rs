@@ -9,14 +9,13 @@
 //!
 //! | stage | what is awaited |
 //! |---|---|
-//! | looking | the folders of an hour |
+//! | looking | a page of each folder of an hour |
 //! | linking | keys, last names and jobs that belong to some of what is past |
 //! | deleting | the commit of that, under the fence on the office (W2) |
 //! | doubting | whether a commit whose answer was lost was carried out (W4) |
 //!
-//! Not done: objects of the binary store that no record names (a result whose job was never
-//! recorded, a binary whose versions are gone) stay. They need a list of all objects and a time of
-//! grace, since an object is stored before the record that names it.
+//! Objects of the binary store that no record names are swept by the holder's host, which can list
+//! them: see [`crate::records::orphans`].
 
 mod past;
 
@@ -47,7 +46,7 @@ const ITEMS_AT_ONCE: usize = 40;
 enum Stage {
     #[default]
     Idle,
-    Looking(u64),
+    Looking(u64, Query),
     Linking(Vec<Item>),
     Deleting(Vec<Item>),
     Doubting(Vec<Item>),
@@ -62,7 +61,9 @@ pub(super) struct Cleanup {
     next_far: Option<Time>,
     /// The hours that this pass has yet to look at.
     hours: VecDeque<u64>,
-    /// What is past of the hour that was looked at last: bounded as folders are.
+    /// The hour of which not all was read yet, and its next pages.
+    unread: Option<(u64, Query)>,
+    /// What is past of the pages that were looked at last: bounded as they are.
     items: VecDeque<Item>,
     /// So many of them are deleted one by one, since a transaction with them was refused.
     alone: usize,
@@ -87,6 +88,10 @@ impl Supervisor {
             self.link(shared);
             return;
         }
+        if let Some((hour, query)) = self.cleanup.unread.take() {
+            self.look(shared, hour, query);
+            return;
+        }
         let rules = rules(shared);
         if self.cleanup.hours.is_empty() && self.cleanup.begin_pass(now) {
             let far = self.cleanup.next_far.is_none_or(|at| now >= at);
@@ -96,10 +101,7 @@ impl Supervisor {
             self.cleanup.hours = rules.hours(far);
         }
         match self.cleanup.hours.pop_front() {
-            Some(hour) => {
-                self.cleanup.stage = Stage::Looking(hour);
-                self.read(shared, rules.look(&layout, hour));
-            }
+            Some(hour) => self.look(shared, hour, rules.look(&layout, hour)),
             None => self.cleanup.next = self.cleanup.next_pass,
         }
     }
@@ -119,7 +121,8 @@ impl Supervisor {
         };
         match stage {
             Stage::Idle | Stage::Deleting(_) => {}
-            Stage::Looking(hour) => {
+            Stage::Looking(hour, query) => {
+                self.cleanup.unread = query.next_pages(found).map(|next| (hour, next));
                 let (items, damaged) = rules(shared).past(&layout, hour, found);
                 if let Some(error) = damaged {
                     shared.warn(&error);
@@ -165,6 +168,11 @@ impl Supervisor {
                 self.cleanup.rest(shared.now, LOOK_PACE);
             }
         }
+    }
+
+    fn look(&mut self, shared: &mut Shared, hour: u64, query: Query) {
+        self.cleanup.stage = Stage::Looking(hour, query.clone());
+        self.read(shared, query);
     }
 
     /// Reads what belongs to the next items, if anything does.

@@ -13,6 +13,7 @@ use super::calls::next_intent;
 use super::{DriverContact, Local, Supervisor, SupervisorWork, VERIFY_EVERY};
 use crate::identity::{ContextId, Identity, Incarnation};
 use crate::output::{Effect, Output};
+use crate::planted::planted;
 use crate::records::Versioned;
 use crate::records::call::{CallOperation, CallOutcome, CallState};
 use crate::records::context::{
@@ -23,7 +24,7 @@ use crate::records::job::JobError;
 use crate::records::transaction::Transaction;
 use crate::server::shared::{Purpose, Shared};
 use crate::time::Time;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// A context with the records that belong to it.
 pub(super) struct Whole {
@@ -50,7 +51,7 @@ impl Supervisor {
         shared: &mut Shared,
         id: &ContextId,
         drivers: &BTreeMap<Incarnation, DriverContact>,
-        alive: &BTreeSet<Identity>,
+        alive: &dyn Fn(&Shared, &Identity) -> bool,
     ) {
         let local = self.local(id);
         if local.busy {
@@ -117,7 +118,7 @@ impl Supervisor {
         whole: &Whole,
         intent: &Intent,
         launcher: &Identity,
-        alive: &BTreeSet<Identity>,
+        alive: &dyn Fn(&Shared, &Identity) -> bool,
     ) {
         let Local {
             since,
@@ -139,15 +140,17 @@ impl Supervisor {
             if launched != Some(intent.number) {
                 self.local(id).launched = Some(intent.number);
                 let context = Box::new(whole.context.value.clone());
-                let effect = Effect::Launch {
-                    context,
-                    intent: intent.number,
+                let intent = if planted!(LaunchesOldIntent) {
+                    crate::records::context::IntentNumber(1)
+                } else {
+                    intent.number
                 };
+                let effect = Effect::Launch { context, intent };
                 shared.outbox.push(Output::Effect(effect));
             }
             self.verify(shared, id, None, verify_at);
             self.wake(late);
-        } else if alive.contains(launcher) && shared.now < since.after(VERIFY_EVERY) {
+        } else if alive(shared, launcher) && shared.now < since.after(VERIFY_EVERY) {
             self.wake(since.after(VERIFY_EVERY));
         } else {
             // E2: an intent that no driver took may be superseded; the late driver comes too late.

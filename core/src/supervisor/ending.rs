@@ -3,15 +3,17 @@
 
 use super::contexts::Whole;
 use super::{Supervisor, SupervisorWork};
-use crate::identity::ContextId;
+use crate::identity::{CallId, ContextId};
 use crate::output::ClusterEvent;
-use crate::records::call::{CallOperation, CallOutcome};
+use crate::planted::planted;
+use crate::records::call::{CallOperation, CallOutcome, KeyObject, KeyRecord};
 use crate::records::context::{ContextState, NameRecord};
 use crate::records::encode;
 use crate::records::job::{JobError, JobRecord, JobRefusal, JobState};
 use crate::records::key::{Key, Layout};
 use crate::records::transaction::{Query, ReadOutcome, Snapshot, Transaction, Version};
 use crate::records::{RecordError, Versioned, decode};
+use crate::server::follow::decoded;
 use crate::server::shared::{Purpose, Shared};
 
 /// Jobs that one transaction ends: each may carry an inline configuration, and a transaction is
@@ -45,14 +47,20 @@ impl Supervisor {
         let driver = whole.owner.value.owner.as_ref().map(|owner| owner.driver);
         let orderly = state == ContextState::Finished;
         let mut owner = whole.owner.value.clone();
-        owner.intent = super::calls::next_intent(&whole.context.value, &owner);
+        if !planted!(IntentNotRaised) {
+            owner.intent = super::calls::next_intent(&whole.context.value, &owner);
+        }
         owner.owner = None;
         let mut context = whole.context.value.clone();
         context.ending = Some(state);
         context.error = error.or(context.error);
         context.intent = None;
+        let transaction = if planted!(EndsLivingAttempt) {
+            transaction
+        } else {
+            transaction.check(layout.life(id), whole.life.version)
+        };
         let transaction = transaction
-            .check(layout.life(id), whole.life.version)
             .put(layout.owner(id), encode(&owner), whole.owner.version)
             .put(layout.context(id), encode(&context), whole.context.version);
         shared.outbox.event(ClusterEvent::AttemptEnded {
@@ -76,6 +84,7 @@ impl Supervisor {
                 query
                     .keys
                     .insert(layout.last_context(&whole.context.value.name));
+                query.keys.extend(key_of(&layout, whole));
                 let work = SupervisorWork::EndingRead(self.epoch, id.clone());
                 shared.read(query, Purpose::Supervisor(work));
             }
@@ -87,7 +96,7 @@ impl Supervisor {
         };
         let transaction = transaction.check(layout.owner(id), whole.owner.version);
         let jobs = unended(shared, &layout, id, &found);
-        let transaction = if jobs.is_empty() {
+        let transaction = if jobs.is_empty() || planted!(JobsLeftBehind) {
             self.finish(shared, transaction, &layout, whole, &found)
         } else {
             end_jobs(shared, transaction, &layout, whole, jobs)
@@ -119,7 +128,7 @@ impl Supervisor {
     /// The last step: everything of the context moves to what is final, and its calls are settled.
     fn finish(
         &self,
-        shared: &Shared,
+        shared: &mut Shared,
         transaction: Transaction,
         layout: &Layout,
         whole: &Whole,
@@ -136,33 +145,74 @@ impl Supervisor {
             )
         });
         let last = layout.last_context(&context.name);
+        let known = found.records.get(&last);
+        // One that cannot be read has nothing that could be kept (W7).
+        let kept = known.and_then(|known| decode::<NameRecord>(&last, "a last name", known).ok());
         let named = encode(&NameRecord {
             context: id.clone(),
-            rest: Default::default(),
+            rest: kept.map(|kept| kept.value.rest).unwrap_or_default(),
         });
-        let transaction = match found.records.get(&last) {
-            Some(stored) => transaction.put(last, named, stored.version),
+        let transaction = match known {
+            Some(known) => transaction.put(last, named, known.version),
             None => transaction.create(last, named),
+        };
+        let transaction = if planted!(NameNotReleased) {
+            transaction
+        } else {
+            transaction.delete(layout.context_name(&context.name), Version(0))
         };
         let mut transaction = transaction
             .create(layout.ended(id), encode(&context))
             .delete(layout.context(id), whole.context.version)
-            .delete(layout.context_name(&context.name), Version(0))
             .delete(layout.owner(id), whole.owner.version)
             .delete(layout.life(id), whole.life.version);
+        let mut created = true;
         for call in self.accepted_calls(id) {
             let outcome = match &call.value.operation {
-                CallOperation::CreateContext { .. } => CallOutcome::ContextFailed {
-                    context: id.clone(),
-                    error: failed.clone(),
-                },
+                CallOperation::CreateContext { .. } => {
+                    created = false;
+                    CallOutcome::ContextFailed {
+                        context: id.clone(),
+                        error: failed.clone(),
+                    }
+                }
                 CallOperation::DeleteContext { .. } => CallOutcome::ContextStopped {
                     context: id.clone(),
                 },
             };
             transaction = self.settle_call(transaction, layout, &call, outcome);
         }
-        transaction
+        // A creation that is settled here as failed frees its key by that.
+        if created {
+            free_key(shared, transaction, layout, whole, found)
+        } else {
+            transaction
+        }
+    }
+}
+
+/// Where the key of an ad-hoc creation lies.
+fn key_of(layout: &Layout, whole: &Whole) -> Option<Key> {
+    let digest = whole.context.value.key.as_ref()?;
+    Some(layout.idempotency(digest))
+}
+
+/// C5: the key of an ad-hoc creation goes with its context, which took one job or none; unless it
+/// was cleaned up, or belongs to a later creation.
+fn free_key(
+    shared: &mut Shared,
+    transaction: Transaction,
+    layout: &Layout,
+    whole: &Whole,
+    found: &Snapshot,
+) -> Transaction {
+    let Some(key) = key_of(layout, whole) else {
+        return transaction;
+    };
+    let creation = KeyObject::Call(CallId::new(whole.context.value.id.as_str()));
+    match decoded::<KeyRecord>(shared, found, &key, "a key") {
+        Some(record) if record.value.object == creation => transaction.delete(key, record.version),
+        Some(_) | None => transaction,
     }
 }
 

@@ -15,6 +15,7 @@ mod view;
 use crate::identity::{CallId, ContextId, Identity, Incarnation};
 use crate::input::{EffectReport, Verdict};
 use crate::output::ClusterEvent;
+use crate::planted::planted;
 use crate::records::context::IntentNumber;
 use crate::records::job::JobError;
 use crate::records::key::{Key, Layout};
@@ -155,9 +156,11 @@ impl Supervisor {
             EffectReport::Verified {
                 context,
                 driver,
-                verdict: Verdict::Dead,
+                verdict,
                 last_output,
-            } => {
+            } if *verdict == Verdict::Dead
+                || (planted!(UnknownIsDead) && *verdict == Verdict::Unknown) =>
+            {
                 let owner = self.view.owners.get(context);
                 let same = owner.is_some_and(|owner| {
                     owner.value.owner.as_ref().map(|owner| owner.driver) == *driver
@@ -194,7 +197,7 @@ impl Supervisor {
         &mut self,
         shared: &mut Shared,
         drivers: &BTreeMap<Incarnation, DriverContact>,
-        alive: &BTreeSet<Identity>,
+        alive: impl Fn(&Shared, &Identity) -> bool,
     ) {
         if self.phase == Phase::Idle || self.epoch != shared.epoch() {
             return;
@@ -215,7 +218,7 @@ impl Supervisor {
         self.due = None;
         self.decide_calls(shared);
         for context in self.view.contexts.keys().cloned().collect::<Vec<_>>() {
-            self.evaluate(shared, &context, drivers, alive);
+            self.evaluate(shared, &context, drivers, &alive);
         }
         let live = &self.view.contexts;
         self.locals
@@ -384,11 +387,8 @@ impl Supervisor {
         let newer = std::mem::take(&mut self.newer);
         let mut errors = Vec::new();
         if matches!(work, SupervisorWork::ReadAll(_)) {
-            let mut fresh = View::default();
-            for (key, stored) in &snapshot.records {
-                errors.extend(fresh.absorb(&layout, key, Some(stored)).err());
-            }
-            self.view = fresh;
+            let old = std::mem::take(&mut self.view);
+            (self.view, errors) = View::of(old, &layout, snapshot);
         } else {
             for key in query.keys.iter().filter(|key| !newer.contains(*key)) {
                 let found = snapshot.records.get(key);

@@ -9,6 +9,7 @@ use crate::records::context::IntentNumber;
 use crate::records::singleton::Epoch;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// The version of the wire protocol; peers of another one are refused.
 pub const PROTOCOL_VERSION: u32 = 1;
@@ -53,8 +54,8 @@ pub enum Message {
     Gossip {
         /// For which incarnation it is meant.
         to: Identity,
-        /// The state.
-        gossip: Box<Gossip>,
+        /// The state, as its sender and others have it.
+        gossip: Arc<Gossip>,
     },
     /// A call was written: the holder need not wait for the watch (C1).
     CallHint {

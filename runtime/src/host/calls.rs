@@ -1,12 +1,12 @@
 //! Store calls under way: each a task of its own, bounded in time, each answered exactly once.
 
+use crate::platform::{Id, JoinSet, timeout};
 use crate::store::MetaDataDao;
 use doyen_core::input::{Input, Ticket};
 use doyen_core::records::transaction::{CommitOutcome, Query, ReadOutcome, Transaction};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::task::{Id, JoinSet};
 
 #[derive(Clone, Copy)]
 enum Kind {
@@ -43,7 +43,7 @@ impl StoreCalls {
     pub(super) fn commit(&mut self, ticket: Ticket, transaction: Transaction) {
         let (metadata, bound) = (self.metadata.clone(), self.bound);
         let task = self.tasks.spawn(async move {
-            let answer = tokio::time::timeout(bound, metadata.commit(transaction)).await;
+            let answer = timeout(bound, metadata.commit(transaction)).await;
             let outcome = answer.unwrap_or(CommitOutcome::Unknown);
             Input::Committed { ticket, outcome }
         });
@@ -54,7 +54,7 @@ impl StoreCalls {
     pub(super) fn read(&mut self, ticket: Ticket, query: Query) {
         let (metadata, bound) = (self.metadata.clone(), self.bound);
         let task = self.tasks.spawn(async move {
-            let answer = tokio::time::timeout(bound, metadata.read(query)).await;
+            let answer = timeout(bound, metadata.read(query)).await;
             let outcome = answer.unwrap_or_else(|_| ReadOutcome::Failed {
                 reason: format!("no answer within {} ms", bound.as_millis()),
             });

@@ -1,6 +1,7 @@
 //! The tasks beside the host's: they follow the store and begin effects.
 
 use crate::launcher::Launcher;
+use crate::platform::sleep;
 use crate::store::MetaDataDao;
 use doyen_core::input::EffectReport;
 use doyen_core::output::Effect;
@@ -25,7 +26,7 @@ pub(super) async fn watch_store(metadata: Arc<dyn MetaDataDao>, changes: mpsc::S
             }
         }
         tracing::warn!("the store's watch ended: it is set again");
-        tokio::time::sleep(WATCH_PAUSE).await;
+        sleep(WATCH_PAUSE).await;
     }
 }
 
@@ -37,7 +38,7 @@ pub(super) async fn ask_store_id(metadata: Arc<dyn MetaDataDao>, found: mpsc::Se
             // The host listens to this channel for ever; keep it open.
             return std::future::pending().await;
         }
-        tokio::time::sleep(ID_PAUSE).await;
+        sleep(ID_PAUSE).await;
     }
 }
 

@@ -118,6 +118,14 @@ impl HostHandle {
         self.events.subscribe()
     }
 
+    /// The number that the next request of this process gets, for a simulator that shows requests by
+    /// their numbers.
+    #[cfg(madsim)]
+    #[must_use]
+    pub fn next_request(&self) -> u64 {
+        self.numbers.load(Ordering::Relaxed)
+    }
+
     async fn ask(&self, command: impl FnOnce(RequestId) -> Command) -> Answer {
         let id = RequestId(self.numbers.fetch_add(1, Ordering::Relaxed));
         let (answer, answered) = oneshot::channel();

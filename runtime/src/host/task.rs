@@ -6,6 +6,7 @@ use super::handle::{Dropped, HostHandle};
 use super::{Decider, HostParts, MakeProcess, events, fresh_identity};
 use crate::beat::BeatThread;
 use crate::clock::Clock;
+use crate::platform::{JoinSet, consume_budget, sleep};
 use crate::transport::{Transport, TransportEvent};
 use doyen_core::identity::{Address, Identity};
 use doyen_core::input::{Command, EffectReport, Input, RequestId};
@@ -17,7 +18,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
-use tokio::task::JoinSet;
 
 /// Requests that wait for the host; whoever asks more waits. Core bounds those that it holds.
 const REQUESTS_MAX: usize = 1_024;
@@ -157,7 +157,7 @@ impl<D: Decider> Task<D> {
         let mut stop = self.drain();
         loop {
             // A process that always wants its timer would otherwise let no other task run.
-            tokio::task::coop::consume_budget().await;
+            consume_budget().await;
             if let Some(reason) = stop.take() {
                 if reason != StopReason::Reincarnate {
                     return self.finish(reason).await;
@@ -371,7 +371,7 @@ impl<D: Decider> Task<D> {
 async fn until(now: Time, time: Option<Time>) {
     match time {
         Some(time) if time <= now => {}
-        Some(time) => tokio::time::sleep(time.since(now)).await,
+        Some(time) => sleep(time.since(now)).await,
         None => std::future::pending().await,
     }
 }

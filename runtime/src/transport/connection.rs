@@ -2,6 +2,7 @@
 
 use super::handshake::{Established, codec};
 use super::hub::{Held, Hub, passes_unproved};
+use crate::platform::{OwnedReadHalf, OwnedWriteHalf, timeout};
 use bytes::{Buf, Bytes, BytesMut};
 use doyen_core::identity::{Identity, Incarnation};
 use doyen_core::input::Input;
@@ -10,7 +11,6 @@ use doyen_core::wire::codec::{WireError, decode_beat, decode_message};
 use std::io;
 use std::time::Duration;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc;
 use tokio_stream::StreamExt;
 use tokio_util::codec::{Encoder, FramedRead, LengthDelimitedCodec};
@@ -104,7 +104,7 @@ async fn write(queue: &mut mpsc::Receiver<Bytes>, writer: &mut OwnedWriteHalf) -
 /// Writes everything, as long as the peer goes on taking something.
 async fn write_all<W: AsyncWrite + Unpin>(writer: &mut W, batch: &mut BytesMut) -> io::Result<()> {
     while batch.has_remaining() {
-        let step = tokio::time::timeout(WRITE_TIMEOUT, writer.write_buf(batch)).await;
+        let step = timeout(WRITE_TIMEOUT, writer.write_buf(batch)).await;
         let taken = step.unwrap_or_else(|_| {
             let text = format!("the peer read nothing for {} s", WRITE_TIMEOUT.as_secs());
             Err(io::Error::new(io::ErrorKind::TimedOut, text))

@@ -7,6 +7,7 @@ use super::hub::Hub;
 use super::me::Me;
 use super::socket::connect;
 use super::table::Direction;
+use crate::platform::{sleep, timeout};
 use doyen_core::identity::Address;
 use doyen_core::input::{Input, LinkEvent};
 use std::io;
@@ -93,7 +94,7 @@ pub(crate) async fn attempt(
             Ok(connection) => return Ok(connection),
         };
         if dying < DYING_ATTEMPTS_MAX && failure.is_a_break() {
-            tokio::time::sleep(DYING_PAUSE.saturating_mul(1 << dying)).await;
+            sleep(DYING_PAUSE.saturating_mul(1 << dying)).await;
             dying += 1;
             continue;
         }
@@ -131,7 +132,7 @@ async fn attempt_once(
     };
     hint.0 = stream.peer_addr().ok();
     let shake = dial(stream.into_split(), me, address, lane);
-    let shaken = tokio::time::timeout(HANDSHAKE_TIMEOUT, shake).await;
+    let shaken = timeout(HANDSHAKE_TIMEOUT, shake).await;
     shaken
         .unwrap_or(Err(Failure::TooLate))
         .map_err(Attempt::Failed)
@@ -155,7 +156,7 @@ pub(crate) async fn keep_dialled(
             () = token.cancelled() => {}
             () = hub.closing.cancelled() => {}
             () = wake.notified() => {}
-            () = tokio::time::sleep(pause.next()) => {}
+            () = sleep(pause.next()) => {}
         }
     }
 }

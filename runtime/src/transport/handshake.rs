@@ -15,6 +15,7 @@
 use super::hello::{Failure, Frame, Hello, Lane, check, check_dialled_as};
 use super::me::Me;
 use super::proof::{Prover, prove, verify};
+use crate::platform::timeout;
 use bytes::{Bytes, BytesMut};
 use doyen_core::identity::{Address, Identity};
 use doyen_core::wire::{FRAME_BYTES_MAX, PROTOCOL_VERSION};
@@ -127,7 +128,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Talk<R, W> {
                     }
                 };
                 // The bound of the whole handshake holds too.
-                let _ = tokio::time::timeout(Duration::from_millis(200), rest).await;
+                let _ = timeout(Duration::from_millis(200), rest).await;
             }
         }
         failure

@@ -4,6 +4,7 @@ use super::TransportEvent;
 use super::me::Me;
 use super::quiet::Quiet;
 use super::table::{Direction, Link, Table, Taken};
+use crate::platform::{timeout, watch};
 use bytes::Bytes;
 use doyen_core::identity::{Address, Identity, Incarnation};
 use doyen_core::input::{Input, LinkEvent};
@@ -14,7 +15,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 /// Frames that wait for a peer to read them. More would be stale news; a peer that is so far
@@ -179,7 +180,7 @@ impl Hub {
                 notified.await;
             }
         };
-        let _ = tokio::time::timeout(ORDER_WAIT, gone).await;
+        let _ = timeout(ORDER_WAIT, gone).await;
     }
 
     /// Accepts and dials no more, and lets every link end once its queue is empty.
@@ -197,7 +198,7 @@ impl Hub {
                 notified.await;
             }
         };
-        let _ = tokio::time::timeout(grace, gone).await;
+        let _ = timeout(grace, gone).await;
         self.root.cancel();
     }
 

@@ -6,10 +6,10 @@ use super::hello::{Failure, Lane};
 use super::hub::Hub;
 use super::socket::prepare;
 use super::table::Direction;
+use crate::platform::{TcpListener, TcpStream, sleep, spawn, timeout};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Connections that others made, beat lanes included: 16 servers and 100 drivers, twice over.
@@ -34,7 +34,7 @@ pub(crate) async fn listen(hub: Arc<Hub>, listener: TcpListener) {
                 // Out of descriptors, most likely; trying again at once would spin.
                 hub.quiet
                     .warn(&format!("cannot accept on the cluster port: {error}"));
-                tokio::time::sleep(ACCEPT_ERROR_PAUSE).await;
+                sleep(ACCEPT_ERROR_PAUSE).await;
                 continue;
             }
         };
@@ -49,7 +49,7 @@ pub(crate) async fn listen(hub: Arc<Hub>, listener: TcpListener) {
             ));
             continue;
         };
-        tokio::spawn(serve(hub.clone(), stream, from, inbound, unproved));
+        spawn(serve(hub.clone(), stream, from, inbound, unproved));
     }
 }
 
@@ -68,7 +68,7 @@ async fn serve(
     let shaken = tokio::select! {
         biased;
         () = hub.root.cancelled() => return,
-        shaken = tokio::time::timeout(HANDSHAKE_TIMEOUT, shake) => shaken,
+        shaken = timeout(HANDSHAKE_TIMEOUT, shake) => shaken,
     };
     match shaken.unwrap_or(Err(Failure::TooLate)) {
         Ok(connection) => {

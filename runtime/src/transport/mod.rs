@@ -21,6 +21,7 @@ pub(crate) use handshake::codec;
 pub(crate) use hello::Lane;
 pub(crate) use me::Me;
 
+use crate::platform::{JoinSet, spawn, watch};
 use doyen_core::identity::{Address, Identity, Incarnation, Role};
 use doyen_core::input::Input;
 use doyen_core::output::Credentials;
@@ -29,8 +30,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::sync::mpsc;
 
 /// How a transport begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,7 +110,7 @@ impl Transport {
         };
         let hub = Arc::new(hub::Hub::new(me, events));
         if let Some(listener) = listener {
-            tokio::spawn(listener::listen(hub.clone(), listener));
+            spawn(listener::listen(hub.clone(), listener));
         }
         Ok(Self {
             hub,

@@ -1,33 +1,27 @@
 //! Sockets: how they are set, opened and bound.
 
 use super::BindError;
+use crate::platform::{TcpListener, TcpStream, Tuning, listen, lookup_host, timeout, tune};
 use doyen_core::identity::Address;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpSocket, TcpStream, lookup_host};
 
 /// The bound of one dial, resolution of the name included.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
-/// Unacknowledged for so long, a connection ends: a cut of the network stalls nobody for longer
-/// than this, since a new dial begins without TCP's grown pauses.
-const USER_TIMEOUT_MS: u32 = 5_000;
-/// Idle for so long, the peer's machine is asked for a sign of life.
-const KEEPALIVE_IDLE: Duration = Duration::from_secs(5);
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(2);
-const KEEPALIVE_PROBES: u32 = 3;
+const TUNING: Tuning = Tuning {
+    // A cut of the network stalls nobody for longer than this, since a new dial begins without
+    // TCP's grown pauses.
+    user_timeout: Duration::from_secs(5),
+    keepalive_idle: Duration::from_secs(5),
+    keepalive_interval: Duration::from_secs(2),
+    keepalive_probes: 3,
+};
 const BACKLOG: u32 = 1_024;
 
 /// Sets what every connection has: no delay, an end when the peer's machine is gone.
 pub(crate) fn prepare(stream: &TcpStream) -> io::Result<()> {
-    use rustix::net::sockopt;
-    stream.set_nodelay(true)?;
-    sockopt::set_socket_keepalive(stream, true)?;
-    sockopt::set_tcp_keepidle(stream, KEEPALIVE_IDLE)?;
-    sockopt::set_tcp_keepintvl(stream, KEEPALIVE_INTERVAL)?;
-    sockopt::set_tcp_keepcnt(stream, KEEPALIVE_PROBES)?;
-    sockopt::set_tcp_user_timeout(stream, USER_TIMEOUT_MS)?;
-    Ok(())
+    tune(stream, &TUNING)
 }
 
 /// Dials an address. `hint` is where it was last reached: tried first, without asking for the name.
@@ -35,7 +29,7 @@ pub(crate) fn prepare(stream: &TcpStream) -> io::Result<()> {
 /// # Errors
 /// `ConnectionRefused` only if every address of the name refused; `TimedOut` after a second.
 pub(crate) async fn connect(address: &Address, hint: Option<SocketAddr>) -> io::Result<TcpStream> {
-    let bounded = tokio::time::timeout(CONNECT_TIMEOUT, connect_any(address, hint));
+    let bounded = timeout(CONNECT_TIMEOUT, connect_any(address, hint));
     let stream = bounded
         .await
         .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?;
@@ -86,21 +80,10 @@ pub(crate) async fn bind(address: &Address) -> Result<TcpListener, BindError> {
         .await
         .map_err(error)?
     {
-        match bind_one(target) {
+        match listen(target, BACKLOG) {
             Ok(listener) => return Ok(listener),
             Err(source) => last = source,
         }
     }
     Err(error(last))
-}
-
-fn bind_one(target: SocketAddr) -> io::Result<TcpListener> {
-    let socket = match target {
-        SocketAddr::V4(_) => TcpSocket::new_v4()?,
-        SocketAddr::V6(_) => TcpSocket::new_v6()?,
-    };
-    // A server that was killed leaves connections in TIME_WAIT; its successor must not wait.
-    socket.set_reuseaddr(true)?;
-    socket.bind(target)?;
-    socket.listen(BACKLOG)
 }

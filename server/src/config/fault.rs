@@ -50,7 +50,7 @@ impl Fault {
     pub fn at(origin: Origin, message: impl Into<String>) -> Self {
         Self {
             origin: Some(origin),
-            message: message.into(),
+            message: cut(message.into()),
         }
     }
 
@@ -58,9 +58,22 @@ impl Fault {
     pub fn whole(message: impl Into<String>) -> Self {
         Self {
             origin: None,
-            message: message.into(),
+            message: cut(message.into()),
         }
     }
+}
+
+/// The beginning and the end of a message that has a long text of somebody in its middle: what is
+/// wrong and what to do stay, and logs and answers stay readable.
+pub(super) fn cut(message: String) -> String {
+    const HEAD: usize = 700;
+    const TAIL: usize = 290;
+    if message.len() <= HEAD + TAIL {
+        return message;
+    }
+    let head = &message[..message.floor_char_boundary(HEAD)];
+    let tail = &message[message.ceil_char_boundary(message.len() - TAIL)..];
+    format!("{head} … {tail}")
 }
 
 /// Why the body of a request is no configuration; reads well after `Cannot parse config: `.
@@ -73,5 +86,19 @@ impl fmt::Display for BodyError {
             Some(at) => write!(f, "{}:{}: {}", at.line, at.column, self.0.message),
             None => f.write_str(&self.0.message),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_message_keeps_its_beginning_and_its_end() {
+        let short = "x".repeat(990);
+        assert_eq!(cut(short.clone()), short);
+        let long = cut(format!("found `{}`, expected less", "ü".repeat(50_000)));
+        assert!(long.starts_with("found `üü") && long.ends_with("üü`, expected less"));
+        assert!(long.contains(" … ") && long.len() < 1_000, "{long}");
     }
 }

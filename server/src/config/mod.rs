@@ -10,6 +10,8 @@ mod hocon_resolve;
 mod hocon_tree;
 mod key;
 mod limits;
+#[cfg(test)]
+mod mutation_tests;
 mod times;
 mod units;
 mod value;

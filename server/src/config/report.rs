@@ -1,5 +1,6 @@
 //! What people are told about a configuration: understood, unknown, without effect, wrong.
 
+use super::fault::cut;
 use super::values::Source;
 use serde::Serialize;
 use std::fmt;
@@ -78,6 +79,15 @@ pub struct Report {
 }
 
 impl Report {
+    /// Cuts long texts of the configuration out of what is said about it.
+    pub(super) fn cut(&mut self) {
+        let messages = self.errors.iter_mut().map(|one| &mut one.message);
+        let keys = self.unknown.iter_mut().map(|one| &mut one.key);
+        for text in messages.chain(keys).chain(&mut self.notes) {
+            *text = cut(std::mem::take(text));
+        }
+    }
+
     /// Adds a default that the table of keys does not have, since it depends on the machine.
     pub(crate) fn describe_default(&mut self, key: &str, value: String) {
         let at = self

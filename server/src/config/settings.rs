@@ -167,6 +167,7 @@ pub fn inspect(file: Option<&Path>, overrides: &[String]) -> (Option<Settings>, 
     }
     let values = Values::read(Some(&document), &mut report);
     let settings = build(&values, file, overrides, &mut report);
+    report.cut();
     (settings, report)
 }
 

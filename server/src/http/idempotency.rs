@@ -1,15 +1,11 @@
 //! Keys of idempotency: the header, and the two digests that go with a request (protocol.md C5).
 
-use super::App;
-use super::reader::record;
 use super::reply::{self, Failure};
 use super::request::Asked;
 use super::upload::hex;
 use axum::http::StatusCode;
 use axum::response::Response;
 use doyen_core::input::RequestKey;
-use doyen_core::records::call::KeyRecord;
-use doyen_core::records::transaction::Query;
 use sha2::{Digest, Sha256};
 
 /// The most bytes of a key.
@@ -38,14 +34,6 @@ pub(crate) fn key_of(
         digest: digest(&[user.as_bytes(), route.as_bytes(), bytes]),
         request: digest(&[method, path, query, body]),
     }))
-}
-
-/// The record of a key, if a request has used it.
-pub(crate) async fn used(app: &App, key: &RequestKey) -> Result<Option<KeyRecord>, Failure> {
-    let at = app.layout()?.idempotency(&key.digest);
-    let bound = app.settings.gateway_hold;
-    let snapshot = app.read_within(Query::keys([at.clone()]), bound).await?;
-    Ok(record(&snapshot, &at, "a key").map(|found| found.value))
 }
 
 /// The 422 of a key that another request has used.

@@ -5,14 +5,14 @@ use super::jobs::{JobReport, error_of, with_result};
 use super::reply::{self, Failure, Outcome};
 use super::request::Asked;
 use super::upload::NAME_BYTES_MAX;
-use super::{App, body, context_settings, idempotency, job_request, jobs};
+use super::{App, body, context_settings, idempotency, job_request};
 use axum::body::{Body, Bytes};
 use axum::http::StatusCode;
 use axum::response::Response;
 use doyen_core::identity::{CallId, JobId};
-use doyen_core::input::{NewCall, NewJob, RequestKey};
+use doyen_core::input::{NewAdhoc, NewJob};
 use doyen_core::output::Answer;
-use doyen_core::records::call::{CallOperation, CallOutcome, KeyObject};
+use doyen_core::records::call::CallOutcome;
 use doyen_core::records::job::{
     INLINE_BYTES_MAX, JobError, JobRecord, JobRefusal, JobState, Payload,
 };
@@ -38,27 +38,22 @@ pub(crate) async fn post(app: &Arc<App>, asked: &Asked, body: Body) -> Outcome {
         .unwrap_or(app.settings.sync_timeout)
         .min(app.settings.request_timeout);
     app.check_ready()?;
-    let known = match &key {
-        Some(key) => known_job(app, key).await?,
-        None => None,
-    };
     let class_path = job_request::class_path(app, &wanted.entries).await?;
     let named = asked.query.get("context").filter(|name| !name.is_empty());
-    let adhoc = named.is_none();
-    let context_name = match (named, &known) {
-        (Some(name), _) => name.to_owned(),
-        // A repeated request gets its first answer; it needs no context of its own.
-        (None, Some(job)) => job.context_name.clone(),
-        (None, None) => {
-            let settings = adhoc_settings(app, asked, &configuration)?;
-            create_adhoc(app, &wanted.main_class, settings).await?
+    let (context_name, adhoc) = match named {
+        Some(name) => (name.to_owned(), None),
+        None => {
+            let (name, adhoc) = own_context(app, asked, &wanted.main_class, &configuration)?;
+            (name, Some(adhoc))
         }
     };
+    let own_context = adhoc.as_ref().map(|adhoc| adhoc.call.clone());
     let id = JobId::new(uuid::Uuid::now_v7().to_string());
     let config = payload(app, &id, &configuration).await?;
     let job = NewJob {
         id: id.clone(),
         context_name: context_name.clone(),
+        adhoc,
         main_class: wanted.main_class.clone(),
         class_path,
         config: config.clone(),
@@ -68,36 +63,35 @@ pub(crate) async fn post(app: &Arc<App>, asked: &Asked, body: Body) -> Outcome {
         wait,
     };
     let answer = app.gateway.submit(job).await;
-    let own_context = adhoc && known.is_none();
-    tidy(
-        app,
-        &id,
-        &config,
-        own_context.then_some(&context_name),
-        &answer,
-    );
+    tidy(app, &id, config, &answer);
     let asked_for = AskedFor {
         main_class: &wanted.main_class,
         context_name: &context_name,
-        adhoc,
+        own_context,
         wait,
     };
     Ok(answered(app, &asked_for, answer).await)
 }
 
-/// The job that a request of this key made before.
-async fn known_job(app: &App, key: &RequestKey) -> Result<Option<JobRecord>, Failure> {
-    let Some(used) = idempotency::used(app, key).await? else {
-        return Ok(None);
+/// The context that is made for the job, and its name (rest-api.md 5.5).
+fn own_context(
+    app: &App,
+    asked: &Asked,
+    main_class: &str,
+    configuration: &Map<String, Value>,
+) -> Result<(String, NewAdhoc), Failure> {
+    let (settings, proxy_user) = adhoc_settings(app, asked, configuration)?;
+    let prefix = proxy_user
+        .map(|user| format!("{user}~"))
+        .unwrap_or_default();
+    let mut name = format!("{prefix}{}-{main_class}", uuid::Uuid::new_v4());
+    name.truncate(name.floor_char_boundary(NAME_BYTES_MAX));
+    let adhoc = NewAdhoc {
+        call: CallId::new(uuid::Uuid::now_v7().to_string()),
+        settings,
+        wait: app.settings.context_creation_timeout,
     };
-    match used.object {
-        _ if used.request != key.request => Err(idempotency::mismatch().into()),
-        KeyObject::Job(id) => {
-            let hold = app.settings.gateway_hold;
-            app.patiently(hold, || jobs::find(app, id.as_str())).await
-        }
-        KeyObject::Call(_) => Ok(None),
-    }
+    Ok((name, adhoc))
 }
 
 /// Settings of an ad-hoc context: the body's block, the proxy user of the URL, the defaults.
@@ -118,49 +112,6 @@ fn adhoc_settings(
     let user = merged.pointer("/spark/proxy/user").and_then(Value::as_str);
     let user = user.map(ToOwned::to_owned);
     Ok((text, user))
-}
-
-/// Creates an ad-hoc context and gives its name (rest-api.md 5.5).
-async fn create_adhoc(
-    app: &App,
-    main_class: &str,
-    (settings, proxy_user): (String, Option<String>),
-) -> Result<String, Failure> {
-    let prefix = proxy_user
-        .map(|user| format!("{user}~"))
-        .unwrap_or_default();
-    let mut name = format!("{prefix}{}-{main_class}", uuid::Uuid::new_v4());
-    name.truncate(name.floor_char_boundary(NAME_BYTES_MAX));
-    let call = NewCall {
-        id: CallId::new(uuid::Uuid::now_v7().to_string()),
-        user: USER.to_owned(),
-        route: String::from("POST /jobs"),
-        key: None,
-        operation: CallOperation::CreateContext {
-            name: name.clone(),
-            settings,
-            adhoc: true,
-        },
-        wait: app.settings.context_creation_timeout,
-    };
-    match app.gateway.call(call).await {
-        Answer::Call(CallOutcome::ContextCreated { .. }) => Ok(name),
-        Answer::Call(CallOutcome::ContextFailed { error, .. }) => {
-            // The predecessor wraps the cause (rest-api.md 5.4, last row).
-            let message = format!("{}: {}", error.error_class, error.message);
-            let wrapped = JobError {
-                stack: error.stack,
-                ..JobError::new("java.lang.RuntimeException", message)
-            };
-            let status = StatusCode::INTERNAL_SERVER_ERROR;
-            Err(reply::exception(status, "ERROR", &wrapped).into())
-        }
-        Answer::CallInProgress { .. } => {
-            let text = format!("in progress: ad-hoc context {name} is still starting");
-            Err(reply::unavailable("ERROR", &text, GOES_ON_RETRY).into())
-        }
-        other => Err(super::contexts::unsettled(&name, other).into()),
-    }
 }
 
 /// The posted configuration: in the record, or as an object of the binary store when large.
@@ -185,43 +136,26 @@ async fn payload(
     }
 }
 
-/// Removes what a job that was not taken, or not under this id, leaves behind: its configuration,
-/// and an ad-hoc context that was made for it. Whatever fails here is only a little waste: the
-/// context stops by itself, the object is swept with other objects without an owner.
-fn tidy(app: &Arc<App>, id: &JobId, config: &Payload, own: Option<&String>, answer: &Answer) {
-    let (job_taken, context_used) = match answer {
-        Answer::JobAccepted(job) | Answer::JobDone(job) => (
-            job.id == *id,
-            own.is_none_or(|name| job.context_name == *name),
-        ),
-        Answer::JobWaiting { job } => (job == id, job == id),
+/// Removes the configuration of a job that was not taken, or not under this id. What fails here is
+/// only a little waste: it is swept with other objects without an owner. An ad-hoc context that got
+/// no job stops by itself.
+fn tidy(app: &Arc<App>, id: &JobId, config: Payload, answer: &Answer) {
+    let taken = match answer {
+        Answer::JobAccepted(job) | Answer::JobDone(job) => job.id == *id,
+        Answer::JobWaiting { job } => job == id,
         // Whether it was taken is not known.
-        Answer::Unknown => (true, true),
-        // A refused job ends its ad-hoc context itself (rest-api.md 5.5).
-        Answer::JobRefused(_) => (false, true),
-        _ => (false, false),
+        Answer::Unknown => true,
+        _ => false,
     };
     if let Payload::Object(name) = config
-        && !job_taken
+        && !taken
     {
-        let (app, name) = (app.clone(), name.clone());
+        let app = app.clone();
         tokio::spawn(async move {
             if let Err(error) = app.binaries.delete(&name).await {
                 tracing::warn!(%error, name, "an unused configuration was not removed");
             }
         });
-    }
-    if let Some(name) = own.filter(|_| !context_used) {
-        let call = NewCall {
-            id: CallId::new(uuid::Uuid::now_v7().to_string()),
-            user: USER.to_owned(),
-            route: String::from("DELETE /contexts"),
-            key: None,
-            operation: CallOperation::DeleteContext { name: name.clone() },
-            wait: Duration::ZERO,
-        };
-        let app = app.clone();
-        tokio::spawn(async move { app.gateway.call(call).await });
     }
 }
 
@@ -229,7 +163,8 @@ fn tidy(app: &Arc<App>, id: &JobId, config: &Payload, own: Option<&String>, answ
 struct AskedFor<'a> {
     main_class: &'a str,
     context_name: &'a str,
-    adhoc: bool,
+    /// The call of the context that was to be made for it.
+    own_context: Option<CallId>,
     wait: Duration,
 }
 
@@ -244,7 +179,37 @@ async fn answered(app: &App, asked: &AskedFor<'_>, answer: Answer) -> Response {
             "Ask timed out after [{} ms]: job {job} goes on; ask GET /jobs/{job}",
             asked.wait.as_millis()
         )),
-        other => common(other),
+        Answer::JobNotFound => {
+            let text = "the job was refused; another request of its Idempotency-Key was told why";
+            reply::unavailable("ERROR", text, 1)
+        }
+        other => match &asked.own_context {
+            Some(own) => context_failed(asked.context_name, own, other),
+            None => common(other),
+        },
+    }
+}
+
+/// The context that was to be made for the job is not there.
+fn context_failed(name: &str, own: &CallId, answer: Answer) -> Response {
+    match answer {
+        Answer::Call(CallOutcome::ContextFailed { error, .. }) => {
+            // The predecessor wraps the cause (rest-api.md 5.4, last row).
+            let message = format!("{}: {}", error.error_class, error.message);
+            let wrapped = JobError {
+                stack: error.stack,
+                ..JobError::new("java.lang.RuntimeException", message)
+            };
+            reply::exception(StatusCode::INTERNAL_SERVER_ERROR, "ERROR", &wrapped)
+        }
+        Answer::CallInProgress { context } => {
+            // That of an earlier request of this key has another name.
+            let ours = own.as_str() == context.as_str();
+            let which = if ours { name } else { context.as_str() };
+            let text = format!("in progress: ad-hoc context {which} is still starting");
+            reply::unavailable("ERROR", &text, GOES_ON_RETRY)
+        }
+        other => super::contexts::unsettled(name, other),
     }
 }
 
@@ -274,10 +239,9 @@ fn refused(asked: &AskedFor<'_>, refusal: JobRefusal) -> Response {
     let bad = StatusCode::BAD_REQUEST;
     match refusal {
         JobRefusal::NoSlots { max } => {
-            let name = if asked.adhoc {
-                "ad-hoc"
-            } else {
-                asked.context_name
+            let name = match &asked.own_context {
+                Some(_) => "ad-hoc",
+                None => asked.context_name,
             };
             let text = format!("Too many running jobs ({max}) for job context '{name}'");
             reply::unavailable("NO SLOTS AVAILABLE", &text, 1)

@@ -190,6 +190,7 @@ impl Trial {
             kill: false,
             started: Stamp(1),
             ended: None,
+            never_ran: false,
             error: None,
             result: None,
             key: None,
@@ -250,6 +251,7 @@ pub(crate) fn started(id: &ContextId, settings: &str) -> ContextRecord {
         error: None,
         application_id: None,
         url: None,
+        key: None,
         rest: Rest::new(),
     }
 }

@@ -1,6 +1,8 @@
 //! Engines: what carries a schedule out and shows what happens.
 
 pub mod direct;
+#[cfg(madsim)]
+pub mod madsim;
 
 use crate::schedule::model::Schedule;
 use crate::trace::seen::Sink;

@@ -253,6 +253,7 @@ impl<S: Sink> World<S> {
                 let job = NewJob {
                     id: JobId::new(id),
                     context_name: context.clone(),
+                    adhoc: None,
                     main_class: class,
                     class_path: Vec::new(),
                     config: Payload::Inline("{}".to_owned()),

@@ -10,7 +10,7 @@
 //! | `hosts`, `launcher`, `engines` | machines, drivers, engine children |
 //! | `clients`, `reads` | what is asked, and what is told |
 //! | `faults`, `targets` | what goes wrong, and for whom |
-//! | `random`, `clock`, `settings` | streams, clocks, configuration |
+//! | `random`, `clock` | streams, clocks |
 
 mod act;
 mod beats;
@@ -29,7 +29,6 @@ mod node;
 pub mod paths;
 pub mod random;
 mod reads;
-pub mod settings;
 pub mod storage;
 mod store_calls;
 pub mod story;
@@ -37,6 +36,7 @@ mod targets;
 
 use crate::engine::HarnessFault;
 use crate::schedule::model::{Fault, FaultKind, Schedule};
+use crate::schedule::settings::{address_of, config_of};
 use crate::trace::seen::{NodeId, Phase, Seen, Sink};
 use beats::Beats;
 use clients::Clients;
@@ -60,8 +60,6 @@ use std::rc::Rc;
 use std::time::Duration;
 use storage::{SimStore, StoreCall, Watch};
 
-/// The cluster port of every server.
-const PORT: u16 = 2552;
 /// How often all processes are looked at.
 const LOOK: Duration = Duration::from_secs(1);
 /// How long the reads of the final check may take.
@@ -181,8 +179,13 @@ impl<S: Sink> World<S> {
     /// A setting is unknown or breaks a rule of the configuration; a name is used twice or is none.
     pub fn new(schedule: &Schedule, sink: S) -> Result<Self, HarnessFault> {
         let mut world = Self::bare(schedule, sink, Options { supervised: true });
-        for (server, config) in schedule.servers.iter().zip(settings::configs(schedule)?) {
-            world.add_server(&server.name, Address::new(&*server.name, PORT), config)?;
+        for server in &schedule.servers {
+            let config = config_of(schedule, Some(server));
+            let config = config.map_err(|error| match error.name() {
+                Some(name) => HarnessFault(format!("setting `{name}`: {error}")),
+                None => HarnessFault(format!("settings of `{}`: {error}", server.name)),
+            })?;
+            world.add_server(&server.name, address_of(&server.name), config)?;
         }
         world.plan();
         Ok(world)

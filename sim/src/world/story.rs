@@ -103,6 +103,7 @@ impl Story {
             name: String::new(),
             story: String::new(),
             expect: Default::default(),
+            catches: Vec::new(),
             seed,
             seeds: BTreeMap::new(),
             servers: Vec::new(),

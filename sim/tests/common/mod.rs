@@ -4,7 +4,7 @@
 
 use doyen_core::config::Config;
 use doyen_core::identity::{Address, CallId, JobId};
-use doyen_core::input::{Command, NewCall, NewJob, RequestId};
+use doyen_core::input::{Command, NewAdhoc, NewCall, NewJob, RequestId, RequestKey};
 use doyen_core::output::{Answer, ClusterEvent, TakenBy};
 use doyen_core::records::call::{CallOperation, CallOutcome};
 use doyen_core::records::job::Payload;
@@ -195,12 +195,38 @@ pub(crate) fn submit(
     let job = NewJob {
         id: JobId::new(number(world, 2)),
         context_name: context.to_owned(),
+        adhoc: None,
         main_class: class.to_owned(),
         class_path: Vec::new(),
         config: Payload::Inline("{}".to_owned()),
         sync,
         user: "anonymous".to_owned(),
         key: None,
+        wait: secs(60),
+    };
+    world.request(at, |request| Command::Submit { request, job })
+}
+
+/// The same submission for a context of its own, with a key; the n-th time that it is sent.
+pub(crate) fn repeat_alone(world: &mut World, at: &Address, n: u64, class: &str) -> RequestId {
+    let adhoc = NewAdhoc {
+        call: CallId::new(number(world, 0x100 + n)),
+        settings: "{}".to_owned(),
+        wait: secs(30),
+    };
+    let job = NewJob {
+        id: JobId::new(number(world, 0x200 + n)),
+        context_name: format!("{n}-{class}"),
+        adhoc: Some(adhoc),
+        main_class: class.to_owned(),
+        class_path: Vec::new(),
+        config: Payload::Inline("{}".to_owned()),
+        sync: true,
+        user: "anonymous".to_owned(),
+        key: Some(RequestKey {
+            digest: "ab01".to_owned(),
+            request: "body".to_owned(),
+        }),
         wait: secs(60),
     };
     world.request(at, |request| Command::Submit { request, job })

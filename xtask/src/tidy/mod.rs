@@ -3,6 +3,7 @@
 mod crates;
 mod directions;
 mod docs;
+mod links;
 mod source;
 
 use crate::Verdict;
@@ -55,6 +56,9 @@ const FOLDERS: [&str; 8] = [
     "core", "runtime", "sim", "server", "tests", "fuzz", "xtask", "docs",
 ];
 
+/// Pages beside them.
+const TOP_PAGES: [&str; 2] = ["README.md", "CHANGELOG.md"];
+
 /// # Errors
 /// Files cannot be read, or cargo does not tell the dependencies.
 pub(crate) fn run() -> Outcome<Verdict> {
@@ -83,9 +87,16 @@ fn check(root: &Path) -> Outcome<Vec<Complaint>> {
     let mut complaints: Vec<Complaint> = rust.iter().flat_map(|s| source::check(s)).collect();
     complaints.extend(rust.iter().flat_map(|s| directions::check(s)));
     complaints.extend(crates::check(&crates::metadata(root)?));
-    let readme = fs::read_to_string(root.join("README.md"))?;
-    complaints.extend(docs::check_commands("README.md", &readme));
-    let pages: Vec<&Source> = sources.iter().filter(|s| s.path.ends_with(".md")).collect();
+    let mut top = Vec::new();
+    for name in TOP_PAGES {
+        top.push(Source {
+            path: name.to_owned(),
+            text: fs::read_to_string(root.join(name))?,
+        });
+    }
+    let pages = sources.iter().chain(&top);
+    let pages: Vec<&Source> = pages.filter(|s| s.path.ends_with(".md")).collect();
+    complaints.extend(links::check(root, &pages));
     for page in &pages {
         complaints.extend(docs::check_commands(&page.path, &page.text));
     }

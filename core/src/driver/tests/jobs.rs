@@ -120,6 +120,47 @@ fn a_job_that_ends_before_it_is_known_to_run_is_stored_all_the_same() {
     assert_eq!(world.done(2).unwrap().error, Some(error));
 }
 
+/// J2: what was reported to run is acknowledged, whatever was committed of it; what was not is told
+/// as it ended.
+#[test]
+fn a_record_says_whether_its_job_ended_before_it_ran() {
+    let failed = |number| EffectReport::JobFailed {
+        job: job_id(number),
+        error: JobError::new("ValueError", "validate is broken"),
+    };
+    let mut world = World::ready(&context());
+    (1..=5).for_each(|number| world.submit(&job(number)));
+    world.report(failed(1));
+    world.kill(2);
+    world.report(EffectReport::JobKilled {
+        job: job_id(2),
+        rung: "terminated".into(),
+    });
+    world.finish(3, "1");
+    world.answers = Answers::Held;
+    world.running(4);
+    world.report(failed(4));
+    world.release();
+    // Nothing of its run was stored before its end.
+    world.answers = Answers::Away;
+    world.running(5);
+    world.report(failed(5));
+    world.answers = Answers::AtOnce;
+    world.pass(std::time::Duration::from_secs(10));
+    let ends = [1, 2, 3, 4, 5].map(|number| {
+        let done = world.done(number).unwrap();
+        (done.state, done.never_ran)
+    });
+    let expected = [
+        (JobState::Error, true),
+        (JobState::Killed, true),
+        (JobState::Finished, false),
+        (JobState::Error, false),
+        (JobState::Error, false),
+    ];
+    assert_eq!(ends, expected);
+}
+
 #[test]
 fn a_kill_that_arrives_while_running() {
     let mut world = World::ready(&context());
@@ -234,8 +275,10 @@ fn a_job_that_an_earlier_attempt_left_running_ends_with_that_attempt() {
     left.state = JobState::Running;
     world.submit(&left);
     world.run();
-    let error = world.done(1).unwrap().error.unwrap();
-    assert_eq!(error.message, "Unexpected termination of context ctx");
+    let done = world.done(1).unwrap();
+    let message = done.error.unwrap().message;
+    assert_eq!(message, "Unexpected termination of context ctx");
+    assert!(!done.never_ran);
     assert!(world.started().is_empty());
 }
 

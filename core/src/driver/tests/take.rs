@@ -5,6 +5,7 @@ use crate::identity::{Address, Incarnation};
 use crate::input::{EffectReport, Input};
 use crate::output::{ClusterEvent, Effect, StopReason};
 use crate::records::context::{ContextState, DriverPhase, IntentNumber, Owner};
+use crate::records::job::JobState;
 use crate::records::transaction::{Change, Operation};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -178,4 +179,30 @@ fn a_read_from_before_it_took_its_context_does_not_fence_it() {
     world.tell(later.remove(0));
     assert_eq!(world.stop, None);
     assert_eq!(world.effects.len(), 1, "{:?}", world.effects);
+}
+
+/// protocol.md W7: what a newer release added survives the driver's writes.
+#[test]
+fn unknown_fields_of_owner_life_and_job_are_kept() {
+    let newer = || [("newer".to_owned(), serde_json::json!([1]))].into();
+    let mut world = World::launched(&context());
+    world.change_owner(|owner| owner.rest = newer());
+    world.change_life(|life| life.rest = newer());
+    world.run();
+    world.report(EffectReport::EngineReady {
+        application_id: None,
+        url: None,
+    });
+    assert!(matches!(world.life().phase, DriverPhase::Ready { .. }));
+    assert_eq!((world.owner().rest, world.life().rest), (newer(), newer()));
+    let mut job = super::world::job(1);
+    job.rest = newer();
+    world.submit(&job);
+    world.running(1);
+    assert_eq!(
+        world.open(1).map(|one| (one.state, one.rest)),
+        Some((JobState::Running, newer()))
+    );
+    world.finish(1, "1");
+    assert_eq!(world.done(1).unwrap().rest, newer());
 }

@@ -109,6 +109,7 @@ pub(super) fn context() -> ContextRecord {
         error: None,
         application_id: None,
         url: None,
+        key: None,
         rest: Rest::new(),
     }
 }
@@ -127,6 +128,7 @@ pub(super) fn job(number: u16) -> JobRecord {
         kill: false,
         started: Stamp(1),
         ended: None,
+        never_ran: false,
         error: None,
         result: None,
         key: None,
@@ -374,6 +376,13 @@ impl World {
     pub(super) fn change_owner(&mut self, change: impl FnOnce(&mut OwnerRecord)) {
         let key = self.layout.owner(&context_id());
         let mut record = self.owner();
+        change(&mut record);
+        self.other(|transaction| transaction.put_any(key, encode(&record)));
+    }
+
+    pub(super) fn change_life(&mut self, change: impl FnOnce(&mut LifeRecord)) {
+        let key = self.layout.life(&context_id());
+        let mut record = self.life();
         change(&mut record);
         self.other(|transaction| transaction.put_any(key, encode(&record)));
     }

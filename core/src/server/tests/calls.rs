@@ -1,4 +1,5 @@
-//! Calls that change contexts, and keys of idempotency (protocol.md C1 to C6).
+//! Calls that change contexts, and keys of idempotency (protocol.md C1 to C3, C5, C6; C4 is in
+//! `deadlines.rs`).
 
 use super::estate::{call_id, context_id, creation, deletion, gateway, key};
 use super::world::{Say, World, config, layout, ms, s, secs};
@@ -260,99 +261,6 @@ fn c2_a_second_deletion_answers_that_the_stop_is_under_way() {
         context: context_id(1),
     };
     assert_eq!(world.settled(3), Some(outcome));
-}
-
-/// C4 †: an open call past its deadline is expired, guarded by its version.
-#[test]
-fn c4_an_open_call_past_its_deadline_is_expired_under_its_version() {
-    let mut world = gateway();
-    world.asks(1, creation("etl"));
-    world.pass(ms(29_990));
-    assert_eq!(world.answer_to(1), None);
-    world.forget();
-    world.pass(ms(20));
-    let expire = settles(&["delete call/#@0", "create settled/HOUR/#"]);
-    assert_eq!(world.written(&layout().call(&call_id(1))), [expire]);
-    assert_eq!(
-        world.answer_to(1),
-        Some(&Answer::Call(CallOutcome::Expired))
-    );
-}
-
-/// C4 †: the holder accepted it in the last moment.
-#[test]
-fn c4_a_call_that_is_accepted_in_the_last_moment_does_not_expire() {
-    let mut world = gateway();
-    world.hold(layout().settled(&call_id(1)));
-    world.asks(1, creation("etl"));
-    world.pass(ms(30_010));
-    assert_eq!(world.held().len(), 1);
-    world.watched = false;
-    accepts(&mut world);
-    world.let_go(Say::Commit);
-    let context = context_id(1);
-    assert_eq!(
-        world.answer_to(1),
-        Some(&Answer::CallInProgress { context })
-    );
-    assert!(matches!(world.call(1), Some(CallState::Accepted { .. })));
-}
-
-fn accepts(world: &mut World) {
-    let key = layout().call(&call_id(1));
-    let mut record: crate::records::call::CallRecord = world.get(&key).unwrap().value;
-    let until = world.stamp();
-    record.progress = CallState::Accepted {
-        context: context_id(1),
-        until,
-    };
-    world.puts(key, &record);
-}
-
-/// C4: an accepted call does not expire; the gateway says so and names the object.
-#[test]
-fn c4_an_accepted_call_past_its_deadline_is_in_progress_and_stays() {
-    let mut world = gateway();
-    world.asks(1, creation("etl"));
-    accepts(&mut world);
-    world.forget();
-    world.pass(secs(31));
-    let context = context_id(1);
-    assert_eq!(
-        world.answer_to(1),
-        Some(&Answer::CallInProgress { context })
-    );
-    assert!(matches!(world.call(1), Some(CallState::Accepted { .. })));
-    assert_eq!(world.written(&layout().call(&call_id(1))), [[""; 0]; 0]);
-}
-
-#[test]
-fn c4_without_the_store_the_outcome_is_unknown() {
-    let mut world = gateway();
-    world.asks(1, creation("etl"));
-    world.store_away = true;
-    world.pass(secs(32));
-    assert_eq!(world.answer_to(1), Some(&Answer::Unknown));
-    assert_eq!(world.call(1), Some(CallState::Open));
-    let mut never = gateway();
-    never.store_away = true;
-    never.asks(1, creation("etl"));
-    never.pass(secs(32));
-    assert_eq!(
-        (never.answer_to(1), never.call(1)),
-        (Some(&Answer::Unknown), None)
-    );
-}
-
-/// W4: an expiry whose answer was lost is not claimed to have happened.
-#[test]
-fn c4_an_expiry_of_unknown_outcome_is_answered_as_unknown() {
-    let mut world = gateway();
-    world.hold(layout().settled(&call_id(1)));
-    world.asks(1, creation("etl"));
-    world.pass(ms(30_010));
-    world.let_go(Say::Unknown);
-    assert_eq!(world.answer_to(1), Some(&Answer::Unknown));
 }
 
 fn key_of(world: &World) -> Option<KeyRecord> {

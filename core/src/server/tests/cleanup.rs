@@ -78,6 +78,7 @@ fn final_context(world: &mut World, n: u64) -> (Key, ContextId) {
         error: None,
         application_id: None,
         url: None,
+        key: None,
         rest: Rest::new(),
     };
     let key = layout().ended(&context);
@@ -280,8 +281,31 @@ fn w2_deletions_are_fenced_and_bounded_and_one_look_serves_all_of_an_hour() {
         assert!(one.operations.len() <= TRANSACTION_OPERATIONS_MAX);
     }
     let folder = layout().hour("done", (world.stamp().0 / 3_600_000) - 73);
-    let looks = world.queries.iter().filter(|q| q.folders.contains(&folder));
+    let looks = world
+        .queries
+        .iter()
+        .filter(|q| q.pages.contains_key(&folder));
     assert_eq!(looks.count(), 1);
+}
+
+/// C1: an hour with more records than one answer holds is read and emptied page by page.
+#[test]
+fn an_hour_that_is_over_full_is_worked_through_in_pages() {
+    let mut world = World::holder();
+    let folder = layout().hour("done", world.stamp().0 / 3_600_000);
+    for n in 0..2_500 {
+        final_job(&mut world, n, |_| {});
+    }
+    // One that stays does not keep the pages behind it from being read.
+    let first = world.keys_with("/done/")[0].clone();
+    world.other(|one| one.put_any(Key::new(first.as_str()), "{".into()));
+    world.sleep(HOUR * 73);
+    world.forget();
+    world.pass(secs(240));
+    assert_eq!(world.keys_with("/done/"), [first]);
+    let looks = world.queries.iter().filter_map(|q| q.pages.get(&folder));
+    let looks: Vec<_> = looks.map(|page| page.records).collect();
+    assert_eq!(looks, [1_000; 3]);
 }
 
 /// A look is not urgent: never two store calls at once, and not more than one hour in a second.
@@ -289,7 +313,7 @@ fn w2_deletions_are_fenced_and_bounded_and_one_look_serves_all_of_an_hour() {
 fn a_pass_begins_two_minutes_after_the_take_over_and_looks_at_one_hour_a_second() {
     let mut world = World::holder();
     let looks = |world: &World| {
-        let all = world.queries.iter().flat_map(|query| &query.folders);
+        let all = world.queries.iter().flat_map(|query| query.pages.keys());
         all.filter(|folder| folder.as_str().contains("/job-context/"))
             .count()
     };

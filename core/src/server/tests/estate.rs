@@ -69,6 +69,7 @@ pub(super) fn new_job(n: u64, sync: bool) -> NewJob {
     NewJob {
         id: job_id(n),
         context_name: "etl".into(),
+        adhoc: None,
         main_class: "words.Count".into(),
         class_path: Vec::new(),
         config: Payload::Inline("{}".into()),
@@ -329,6 +330,7 @@ pub(super) fn job(n: u64, state: JobState) -> JobRecord {
         kill: false,
         started: crate::time::Stamp(1),
         ended: None,
+        never_ran: false,
         error: None,
         result: None,
         key: None,

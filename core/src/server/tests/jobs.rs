@@ -107,6 +107,34 @@ fn j2_a_synchronous_job_is_answered_with_its_result() {
     assert_eq!(world.answer_to(1), Some(&answer));
 }
 
+/// J2, rest-api.md 5.4: 202 says that validation has passed. A job that ended before is answered as
+/// it ended, to whoever asks with its key too (C5).
+#[test]
+fn j2_an_asynchronous_job_that_never_ran_is_answered_as_it_ended() {
+    for state in [JobState::Error, JobState::Killed] {
+        for never_ran in [true, false] {
+            let mut world = gateway_with_context();
+            let mut asked = new_job(1, false);
+            asked.key = key("ab1", "body");
+            world.submits_job(1, asked.clone());
+            let mut record = world.live_job(1).unwrap();
+            record.never_ran = never_ran;
+            world.puts(job_key(1), &record);
+            world.job_is_done(1, state.clone());
+            asked.id = job_id(2);
+            world.submits_job(2, asked);
+            let record = Box::new(world.done_job(1).unwrap());
+            let answer = if never_ran {
+                Answer::JobDone(record)
+            } else {
+                Answer::JobAccepted(record)
+            };
+            assert_eq!(world.answer_to(1), Some(&answer));
+            assert_eq!(world.answer_to(2), Some(&answer));
+        }
+    }
+}
+
 /// J3: a refused job leaves nothing listed; its key is free again (C5).
 #[test]
 fn j3_a_refused_job_leaves_nothing_behind() {

@@ -1,19 +1,18 @@
 //! Laws that hold whatever a server is told, in whatever order and at whatever time.
 
-use super::estate::{context_id, creation, deletion, job_id, key, new_job};
-use super::hands::{text, writes};
+use super::estate::{context_id, creation, deletion, job_id, job_key, key, new_job};
+use super::lawful::lawful;
+use super::newer::is_newer;
 use super::world::{Say, World, config, layout, ms, reborn, s, secs};
 use crate::identity::{CallId, Identity};
 use crate::input::{Command, Input, LinkEvent, RequestId, Ticket, Verdict};
 use crate::join::seed_digest;
-use crate::records::cluster::{ClusterRecord, Generation, Roster};
+use crate::records::cluster::Generation;
 use crate::records::context::DriverPhase;
 use crate::records::job::JobState;
 use crate::records::key as keys;
-use crate::records::singleton::{ChallengeRecord, Epoch, SingletonRecord, SplitRecord};
-use crate::records::transaction::{
-    Change, CommitOutcome, Operation, ReadOutcome, Snapshot, Transaction,
-};
+use crate::records::singleton::{ChallengeRecord, Epoch, SplitRecord};
+use crate::records::transaction::{Change, CommitOutcome, ReadOutcome, Snapshot};
 use crate::wire::{Message, NackReason};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
@@ -61,6 +60,7 @@ enum Step {
     OthersCall(u64, bool),
     Driver(u8),
     Nonsense(u64),
+    Newer(u8),
     Leave,
 }
 
@@ -101,6 +101,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (n(), 4..8_u64).prop_map(|(one, epoch)| Step::Challenge(one, epoch)),
         1 => (n(), 2..6_u64).prop_map(|(one, g)| Step::Announce(one, g)),
         1 => (0..3_u8).prop_map(Step::Damage),
+        2 => (0..12_u8).prop_map(Step::Newer),
         1 => Just(Step::Everything),
         1 => (0..100_u64).prop_map(Step::Nonsense),
     ];
@@ -243,6 +244,16 @@ fn store(world: &mut World, step: Step) {
                 world.other(|one| one.put_any(key, "{".into()));
             }
         }
+        Step::Newer(what) => {
+            let mut all = holdable().to_vec();
+            let numbers = [1, 5, 21];
+            all.extend(numbers.map(|n| layout().call(&CallId::new(context_id(n).as_str()))));
+            all.push(job_key(1));
+            let key = all[usize::from(what)].clone();
+            if world.get_text(&key).is_some_and(|text| !is_newer(&text)) {
+                world.newer(key);
+            }
+        }
         Step::Everything => world.tell(Input::StoreChanged(Change::Everything)),
         Step::OthersCall(n, new) if exists && world.keys_with(&format!("{n:012x}")).is_empty() => {
             let operation = if new {
@@ -334,91 +345,6 @@ fn drive(world: &mut World, what: u8) {
             world.puts_job(1, JobState::Running);
         }
         _ => {}
-    }
-}
-
-/// The laws of one transaction, judged by the store as it is when it is sent.
-fn lawful(world: &World, one: &Transaction) {
-    let ops = text(one);
-    let has = |prefix: &str| ops.iter().any(|op| op.starts_with(prefix));
-    let founds = has("create cluster");
-    let fenced = has("check singleton@") || has("put singleton@") || founds;
-    let decides = [
-        "context/",
-        "context-name/",
-        "context-last/",
-        "owner/",
-        "life/",
-        "ended/",
-        "done/",
-        "pulse",
-    ];
-    for write in writes(one) {
-        let key = write.key().as_str().replace("c/one/", "");
-        let decided = decides.iter().any(|folder| key.starts_with(folder));
-        // W2: whatever the holder decides carries the fence on the office.
-        assert!(!decided || fenced, "without the fence: {ops:?}");
-        // W3: nothing but `cluster` and `pulse` is written whatever its version.
-        let any = matches!(write, Operation::Put { version: None, .. });
-        assert!(!any || key == "pulse", "{ops:?}");
-        let deletes = matches!(write, Operation::Delete { .. });
-        let kept = ["cluster", "singleton", "pulse", "challenge", "split"];
-        assert!(!deletes || !kept.contains(&key.as_str()), "{ops:?}");
-    }
-    if has("put challenge") {
-        assert!(
-            has("check singleton@") && has("check pulse@"),
-            "S5: {ops:?}"
-        );
-    }
-    if has("put split") {
-        assert!(has("check cluster@"), "R4: {ops:?}");
-    }
-    if has("put singleton") {
-        // S2, S9: the roster that lists the new holder, and a raise of `pulse`.
-        assert!(has("check cluster@") || has("put cluster@"), "{ops:?}");
-        assert!(has("put pulse"), "{ops:?}");
-    }
-    assert!(one.encoded_bytes() <= crate::records::transaction::TRANSACTION_BYTES_MAX);
-    for write in writes(one) {
-        if let Operation::Put {
-            key,
-            value,
-            version,
-        } = write
-            && *key == keys::cluster()
-        {
-            let version = version.unwrap();
-            let next: ClusterRecord = serde_json::from_str(value).unwrap();
-            let known: Option<crate::records::Versioned<ClusterRecord>> = world.get(key);
-            if let Some(known) = known.filter(|known| known.version == version) {
-                successor(&known.value.roster, &next.roster, &ops);
-            }
-        }
-        if let Operation::Put {
-            key,
-            value,
-            version: Some(version),
-        } = write
-            && *key == layout().singleton()
-        {
-            let next: SingletonRecord = serde_json::from_str(value).unwrap();
-            let known: Option<crate::records::Versioned<SingletonRecord>> = world.get(key);
-            if let Some(known) = known.filter(|known| known.version == *version) {
-                assert_eq!(next.epoch, known.value.epoch.next(), "S2: {ops:?}");
-            }
-        }
-    }
-}
-
-/// R1, R5: one more generation, nobody twice, and whoever is left out costs a guard on the office.
-fn successor(old: &Roster, new: &Roster, ops: &[String]) {
-    assert_eq!(new.generation, old.generation.next());
-    let once: BTreeSet<_> = new.listed.iter().map(|one| &one.address).collect();
-    assert_eq!(once.len(), new.listed.len(), "an address twice: {ops:?}");
-    if old.listed.iter().any(|one| !new.lists(one)) {
-        let guarded = ops.iter().any(|op| op.contains(" singleton@"));
-        assert!(guarded, "R5: {ops:?}");
     }
 }
 

@@ -39,6 +39,25 @@ fn s6_whoever_sees_pulse_unmoved_for_five_seconds_challenges_whatever_it_hears()
     assert_eq!(world.office().holder, s(2));
 }
 
+/// S6: nobody sees `pulse` stand still while the store is away, and a holder that could not raise it
+/// gets its time when the store is back.
+#[test]
+fn s6_the_time_without_the_store_does_not_count_as_a_look_at_pulse() {
+    let mut world = World::member(2, &[1, 2, 3], 1);
+    world.holder_pulses = false;
+    world.store_away = true;
+    world.pass(secs(20));
+    world.store_away = false;
+    world.pass(ms(5_400));
+    assert_eq!(challenges(&world), 0);
+    world.pass(ms(300));
+    assert_eq!(
+        challenges(&world),
+        1,
+        "five seconds since it has the store again"
+    );
+}
+
 /// S6: also one to which no fast beats are owed.
 #[test]
 fn s6_a_server_without_fast_beats_challenges_a_hung_holder_too() {
@@ -83,6 +102,51 @@ fn s7_a_holder_is_not_vacant_while_nobody_else_has_the_store() {
     world.store_away = true;
     world.pass(secs(10));
     assert!(!world.plan.beat.as_ref().unwrap().vacant);
+}
+
+/// S7: the store is away for everybody; what the others say of it in their beats grows old with it.
+#[test]
+fn s7_a_holder_is_not_vacant_when_the_store_itself_is_away() {
+    // Ordinary servers beat once a second, and the last success of an idle one may be half a second
+    // younger than the holder's.
+    for (last_success, beat_after) in [(0, 0), (0, 900), (500, 300), (500, 990)] {
+        let mut world = World::member(1, &[1, 2], 1);
+        world.silence(&s(2));
+        world.store_away = true;
+        for tenth in 0..40 {
+            if tenth % 10 == beat_after / 100 {
+                let age = (tenth * 100_u64).saturating_sub(last_success);
+                world.peer(&s(2)).store_age_ms = age;
+                world.beat(&s(2));
+            }
+            world.pass(ms(100));
+            let vacant = world.plan.beat.as_ref().unwrap().vacant;
+            assert!(
+                !vacant,
+                "{last_success}, {beat_after}: after {tenth} tenths"
+            );
+        }
+    }
+}
+
+/// S7, the other way round: the others' slow beats show that they have the store.
+#[test]
+fn s7_a_holder_that_alone_lost_the_store_is_vacant_within_three_seconds() {
+    let mut world = World::member(1, &[1, 2], 1);
+    world.silence(&s(2));
+    world.store_away = true;
+    let mut first = None;
+    for tenth in 0..30_u64 {
+        if tenth % 10 == 9 {
+            world.peer(&s(2)).store_age_ms = 500;
+            world.beat(&s(2));
+        }
+        world.pass(ms(100));
+        if world.plan.beat.as_ref().unwrap().vacant {
+            first.get_or_insert(tenth);
+        }
+    }
+    assert!(first.is_some());
 }
 
 #[test]

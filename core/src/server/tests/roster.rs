@@ -9,6 +9,7 @@ use crate::records::call::CallOperation;
 use crate::records::cluster::Generation;
 use crate::records::key;
 use crate::wire::Message;
+use std::sync::Arc;
 
 fn asks_to_join(world: &mut World, joiner: &crate::identity::Identity, generation: u64) {
     let generation = Generation(generation);
@@ -266,7 +267,7 @@ fn exiting(world: &World, n: u16) -> Message {
     membership.adopt(&world.roster().unwrap());
     membership.set_leaving(&s(n));
     membership.set_exiting(&s(n));
-    let gossip = Box::new(membership.gossip().clone());
+    let gossip = membership.gossip().clone();
     Message::Gossip {
         to: world.me.clone(),
         gossip,
@@ -307,7 +308,7 @@ fn r2_gossip_of_a_higher_generation_makes_one_look_and_ends_nobody() {
     gossip.members.insert(s(2), member);
     gossip.roster.generation = Generation(9);
     gossip.roster.listed = vec![s(2)];
-    let (to, gossip) = (s(1), Box::new(gossip));
+    let (to, gossip) = (s(1), Arc::new(gossip));
     world.says(&s(2), Message::Gossip { to, gossip });
     assert_eq!(world.queries.len(), 1);
     assert_eq!(world.stops, []);

@@ -54,6 +54,8 @@ pub(super) struct World {
     pub(super) server: ServerProcess,
     pub(super) store: StoreModel,
     pub(super) now: Time,
+    /// The store's clock at the start, in milliseconds.
+    pub(super) store_clock: u64,
     pub(super) peers: BTreeMap<Identity, Peer>,
     /// Nothing is answered: reads fail, commits are not sent.
     pub(super) store_away: bool,
@@ -155,6 +157,7 @@ impl World {
             server,
             store,
             now: Time::ZERO,
+            store_clock: 1_700_000_000_000,
             peers: BTreeMap::new(),
             store_away: false,
             watched: true,
@@ -274,7 +277,7 @@ impl World {
     }
 
     pub(super) fn stamp(&self) -> Stamp {
-        Stamp(1_700_000_000_000 + self.now.as_millis())
+        Stamp(self.store_clock + self.now.as_millis())
     }
 
     /// Carries out what the server wants, and tells it the answers, until it is quiet.

@@ -1,5 +1,6 @@
-//! How records are written: fences, guards, unknown outcomes, intents, bounds, unknown fields
-//! (protocol.md W2 to W7; B1, B2). Each rule's own guards are tested where the rule is.
+//! How records are written: fences, guards, unknown outcomes, intents, bounds, records
+//! that cannot be read (protocol.md W2 to W7; B1, B2). Each rule's own guards are tested where the rule
+//! is; unknown fields in `newer.rs`.
 
 use super::estate::{call_id, context_id, creation, deletion, job, job_key};
 use super::hands::text;
@@ -7,11 +8,10 @@ use super::world::{Say, World, layout, ms, s, secs};
 use crate::input::{Input, LinkEvent};
 use crate::output::Effect;
 use crate::records::call::CallState;
-use crate::records::cluster::ClusterRecord;
 use crate::records::context::{ContextState, DriverPhase};
 use crate::records::job::{JobState, Payload};
 use crate::records::key;
-use crate::records::singleton::{ChallengeRecord, Epoch, SingletonRecord, SplitRecord};
+use crate::records::singleton::{ChallengeRecord, SplitRecord};
 use crate::records::transaction::{Change, TRANSACTION_BYTES_MAX};
 
 /// W2: from a creation to its end, every write of the holder carries the fence on the office.
@@ -219,75 +219,6 @@ fn w6_the_end_of_many_large_jobs_fits_into_bounded_transactions() {
         .map(|(one, _)| one.encoded_bytes())
         .max();
     assert!(largest.unwrap() <= TRANSACTION_BYTES_MAX);
-}
-
-/// W7: what a newer release wrote survives every write of this one.
-#[test]
-fn w7_unknown_fields_are_kept() {
-    let mut world = World::member(1, &[1, 2, 3], 1);
-    let newer = || [("newer".to_owned(), serde_json::json!([1]))].into();
-    let mut cluster: ClusterRecord = world.get(&key::cluster()).unwrap().value;
-    cluster.rest = newer();
-    world.puts(key::cluster(), &cluster);
-    let mut office: SingletonRecord = world.office();
-    office.rest = newer();
-    world.puts(layout().singleton(), &office);
-    // An office is read anew with its epoch.
-    office.epoch = Epoch(6);
-    world.puts(layout().singleton(), &office);
-    world.tell(Input::Command(crate::input::Command::Leave));
-    world.pass(secs(3));
-    let cluster: ClusterRecord = world.get(&key::cluster()).unwrap().value;
-    assert_eq!(
-        (cluster.roster.listed, cluster.rest),
-        (vec![s(2), s(3)], newer())
-    );
-    assert_eq!(
-        (world.office().holder, world.office().rest),
-        (s(2), newer())
-    );
-}
-
-#[test]
-fn w7_unknown_fields_are_kept_by_refounding() {
-    let newer = || [("newer".to_owned(), serde_json::json!(true))].into();
-    let mut store = crate::records::model::StoreModel::new();
-    super::world::cluster(&mut store, 3, &[], &s(1));
-    let mut world = World::start(&s(9), store, super::world::config());
-    let mut office = world.office();
-    office.rest = newer();
-    world.puts(layout().singleton(), &office);
-    world.run();
-    assert_eq!(
-        (world.office().holder, world.office().rest),
-        (s(9), newer())
-    );
-}
-
-#[test]
-fn w7_unknown_fields_of_challenge_and_split_are_kept() {
-    let newer = || [("newer".to_owned(), serde_json::json!("x"))].into();
-    let mut world = World::member(2, &[1, 2], 1);
-    let challenge = ChallengeRecord {
-        rest: newer(),
-        ..Default::default()
-    };
-    let split = SplitRecord {
-        rest: newer(),
-        ..Default::default()
-    };
-    world.puts(layout().challenge(), &challenge);
-    world.puts(layout().split(), &split);
-    world.hold(layout().singleton());
-    world.silence(&s(1));
-    world.pass(secs(26));
-    let challenge: ChallengeRecord = world.get(&layout().challenge()).unwrap().value;
-    assert_eq!(
-        (challenge.challenger, challenge.rest),
-        (Some(s(2)), newer())
-    );
-    let split: SplitRecord = world.get(&layout().split()).unwrap().value;
-    assert_eq!((split.writer, split.rest), (Some(s(2)), newer()));
 }
 
 /// W7: a record that cannot be read is reported by its key, and left as it is.

@@ -3,8 +3,9 @@
 use crate::identity::{ContextId, JobId};
 use crate::records::call::{CallRecord, KeyObject};
 use crate::records::context::ContextRecord;
-use crate::records::job::{JobContextRecord, JobRecord, JobState, Payload};
+use crate::records::job::{JobContextRecord, JobRecord, JobState};
 use crate::records::key::{Key, Layout};
+use crate::records::orphans::payloads;
 use crate::records::transaction::{Query, Snapshot, Stored, Version};
 use crate::records::{RecordError, Versioned, decode};
 use crate::time::Stamp;
@@ -21,6 +22,8 @@ pub(super) const REFUSED_AFTER: Duration = HOUR;
 /// lived for long lies far back: a record older than this when it became final is never found.
 pub(super) const FAR_HOURS: u64 = 60 * 24;
 const NEAR_HOURS: u64 = 6;
+/// So many records of a folder are read at once: an hour may hold more than fits one answer.
+pub(super) const PAGE_RECORDS: usize = 1_000;
 
 /// What one pass may delete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,7 +86,8 @@ impl Rules {
         hours.into_iter().rev().collect()
     }
 
-    /// What is read of an hour: its final records only if any may be past.
+    /// What is read of an hour first: its final records only if any may be past. The pages behind
+    /// these follow until the hour is read.
     pub(super) fn look(&self, layout: &Layout, hour: u64) -> Query {
         let past = hour <= self.ago(KEYS_AFTER.min(self.keep)).hour();
         let finals = ["done", "ended", "settled"]
@@ -91,7 +95,7 @@ impl Rules {
             .filter(|_| past)
             .chain(["job-context"]);
         finals.fold(Query::default(), |query, what| {
-            query.with_folder(layout.hour(what, hour))
+            query.with_page(layout.hour(what, hour), PAGE_RECORDS)
         })
     }
 
@@ -161,7 +165,7 @@ impl Rules {
         let job = job.value;
         let mut item = self.item(key, stored, job_key(layout, &job))?;
         if item.record.is_some() {
-            item.objects = objects(job);
+            item.objects = objects(&job);
         }
         Some(item)
     }
@@ -221,7 +225,7 @@ impl Rules {
             record: item.record.clone(),
             key: job_key(layout, &job),
             job: Some((place, stored.version)),
-            objects: objects(job),
+            objects: objects(&job),
             ..Item::default()
         })
     }
@@ -233,13 +237,8 @@ fn job_key(layout: &Layout, job: &JobRecord) -> Option<(Key, KeyObject)> {
     Some((layout.idempotency(digest), object))
 }
 
-fn objects(job: JobRecord) -> Vec<String> {
-    let payloads = [Some(job.config), job.result];
-    let named = payloads.into_iter().flatten().filter_map(|one| match one {
-        Payload::Inline(_) => None,
-        Payload::Object(name) => Some(name),
-    });
-    named.collect()
+fn objects(job: &JobRecord) -> Vec<String> {
+    payloads(job).cloned().collect()
 }
 
 #[cfg(test)]
@@ -291,7 +290,7 @@ mod tests {
         let layout = Layout::new(&crate::identity::ClusterId::new("k"));
         let rules = rules(72);
         let hour = rules.now.hour();
-        assert_eq!(rules.look(&layout, hour - 23).folders.len(), 1);
-        assert_eq!(rules.look(&layout, hour - 24).folders.len(), 4);
+        assert_eq!(rules.look(&layout, hour - 23).pages.len(), 1);
+        assert_eq!(rules.look(&layout, hour - 24).pages.len(), 4);
     }
 }

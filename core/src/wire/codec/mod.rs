@@ -17,6 +17,7 @@ use crate::records::context::IntentNumber;
 use crate::records::singleton::Epoch;
 use fields::{bounded, encode_identity, id, parse, required, set, text};
 use prost::Message as _;
+use std::sync::Arc;
 
 /// The most bytes of one text: a host, an id, a name, a version.
 pub const TEXT_BYTES_MAX: usize = 256;
@@ -217,7 +218,7 @@ pub fn decode_message(bytes: &[u8]) -> Result<Message, WireError> {
         GOSSIP => {
             let mut frame: frames::Gossip = parse("gossip", body, MESSAGE_BYTES_MAX)?;
             let to = required("gossip.to", frame.to.take())?;
-            let gossip = Box::new(gossip::decode(frame)?);
+            let gossip = Arc::new(gossip::decode(frame)?);
             Ok(Message::Gossip { to, gossip })
         }
         kind => decode_work(kind, body),

@@ -1,5 +1,7 @@
 //! Round trips, bounds and garbage of the encoding.
 
+mod mutations;
+
 use super::*;
 use crate::gossip::{Gossip, TOMBSTONES_MAX, Tombstones, VectorClock};
 use crate::identity::Address;
@@ -106,7 +108,7 @@ fn any_message() -> impl Strategy<Value = Message> {
             version
         }),
         generation().prop_map(|generation| Message::JoinRefused { generation }),
-        (any_identity(), any_gossip().prop_map(Box::new))
+        (any_identity(), any_gossip().prop_map(Arc::new))
             .prop_map(|(to, gossip)| Message::Gossip { to, gossip }),
         any_id().prop_map(|call| Message::CallHint {
             call: CallId::new(call)
@@ -377,7 +379,7 @@ fn a_state_at_all_of_its_bounds_is_taken() {
     assert_eq!(decode_beat(&encode_beat(&beat)), Ok(beat));
     let message = Message::Gossip {
         to,
-        gossip: Box::new(gossip),
+        gossip: Arc::new(gossip),
     };
     assert_eq!(decode_message(&encode_message(&message)), Ok(message));
 }

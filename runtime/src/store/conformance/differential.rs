@@ -73,12 +73,16 @@ async fn compare(dao: &Dao, model: &StoreModel, keys: &[Key], at: &Place, seed: 
         Query::default()
             .with_folder(at.key("x"))
             .with_folder(at.key("y")),
+        Query::default()
+            .with_page(at.key("x"), 2)
+            .with_page(at.key("y"), 3),
     ];
     for query in queries {
-        let found = snapshot(dao, query.clone()).await.records;
+        let found = snapshot(dao, query.clone()).await;
+        let wanted = model.read(&query, Stamp(0));
         assert_eq!(
-            found,
-            model.read(&query, Stamp(0)).records,
+            (found.records, found.more),
+            (wanted.records, wanted.more),
             "seed {seed}: {query:?}"
         );
     }

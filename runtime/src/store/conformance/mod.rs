@@ -43,6 +43,8 @@ pub async fn check_metadata(make: impl Fn() -> Arc<dyn MetaDataDao>) {
     bounds::check_bytes(&one).await;
     bounds::check_operations(&one).await;
     bounds::check_large_folder(&one).await;
+    bounds::check_pages(&one).await;
+    bounds::check_a_page_ends_early(&one).await;
     watch::check_changes_of_others_are_told(&one, &other).await;
     watch::check_every_watcher_is_told(&one, &other).await;
     let clients: Vec<_> = (0..8).map(|_| make()).collect();

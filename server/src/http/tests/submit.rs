@@ -3,12 +3,10 @@
 use super::support::{World, context, job};
 use doyen_core::identity::{ContextId, JobId};
 use doyen_core::output::Answer;
-use doyen_core::records::call::{CallOperation, CallOutcome, KeyObject, KeyRecord};
+use doyen_core::records::call::CallOutcome;
 use doyen_core::records::context::ContextState;
-use doyen_core::records::encode;
 use doyen_core::records::job::{BinaryType, JobError, JobRecord, JobRefusal, JobState, Payload};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 const ZIP: &[u8] = b"PK\x03\x04 and more";
@@ -16,11 +14,6 @@ const SUBMIT: &str = "POST /jobs?cp=wordcount&mainClass=com.acme.Count&context=e
 
 fn plain(text: &str) -> String {
     format!(r#"{{"status":"ERROR","result":"{text}"}}"#)
-}
-
-fn created() -> Answer {
-    let context = ContextId::new("x");
-    Answer::Call(CallOutcome::ContextCreated { context })
 }
 
 async fn world() -> World {
@@ -99,7 +92,7 @@ async fn the_answers_of_5_4_that_core_gives() {
 #[tokio::test]
 async fn an_asynchronous_job_is_202_started_whatever_it_has_become() {
     let world = world().await;
-    for state in [JobState::Running, JobState::Finished] {
+    for state in [JobState::Running, JobState::Finished, JobState::Error] {
         let mut one = taken(state);
         one.result = Some(Payload::Inline("1".into()));
         world.will_answer(Answer::JobAccepted(Box::new(one.clone())));
@@ -174,6 +167,23 @@ async fn a_synchronous_job_answers_with_its_result_or_error() {
     );
 }
 
+/// The last row of 200 in 5.4: core answers so for a job that ended before it was acknowledged.
+#[tokio::test]
+async fn an_asynchronous_job_that_never_ran_is_200_with_its_error() {
+    let world = world().await;
+    let mut one = taken(JobState::Error);
+    one.never_ran = true;
+    one.error = Some(JobError::new("ValueError", "validate is broken"));
+    world.will_answer(Answer::JobDone(Box::new(one.clone())));
+    let body = format!(
+        r#"{{"jobId":"{}","status":"ERROR","result":{{"message":"validate is broken","errorClass":"ValueError","stack":""}}}}"#,
+        one.id
+    );
+    let seen = world.send(SUBMIT, &[], "").await;
+    seen.is("5.4 async, threw", 200, &body);
+    assert!(!world.gateway.jobs.lock().unwrap()[0].sync);
+}
+
 #[tokio::test]
 async fn checks_come_in_the_order_of_5_3_and_nothing_is_submitted() {
     let world = world().await;
@@ -225,52 +235,74 @@ async fn checks_come_in_the_order_of_5_3_and_nothing_is_submitted() {
 }
 
 #[tokio::test]
-async fn without_a_context_an_ad_hoc_one_is_created_first() {
+async fn without_a_context_a_job_asks_for_one_of_its_own() {
     let world = world().await;
     let body = r#"{"spark":{"context-settings":{"doyen":{"engine":"process"}}},"x":1}"#;
-    world.will_answer(created());
     world.will_answer(Answer::JobRefused(JobRefusal::NoSlots { max: 8 }));
     let line = "POST /jobs?cp=wordcount&mainClass=com.acme.Count&spark.proxy.user=alice";
-    let seen = world.send(line, &[], body).await;
+    let seen = world.send(line, &["idempotency-key: k1"], body).await;
     seen.is(
         "5.5 slots",
         503,
         r#"{"status":"NO SLOTS AVAILABLE","result":"Too many running jobs (8) for job context 'ad-hoc'"}"#,
     );
-    let calls = world.gateway.calls.lock().unwrap();
-    let CallOperation::CreateContext {
-        name,
-        settings,
-        adhoc,
-    } = &calls[0].operation
-    else {
-        panic!("no creation");
-    };
+    let jobs = world.gateway.jobs.lock().unwrap();
+    let (job, adhoc) = (&jobs[0], jobs[0].adhoc.as_ref().unwrap());
+    let name = &job.context_name;
     let uuid = name
         .strip_prefix("alice~")
         .and_then(|n| n.strip_suffix("-com.acme.Count"));
     assert_eq!(uuid.map(str::len), Some(36), "{name}");
-    let settings: Value = serde_json::from_str(settings).unwrap();
+    let settings: Value = serde_json::from_str(&adhoc.settings).unwrap();
     let expected = json!({"doyen": {"engine": "process"}, "spark": {"proxy": {"user": "alice"}}});
-    assert_eq!((settings, *adhoc), (expected, true));
-    assert_eq!(&world.gateway.jobs.lock().unwrap()[0].context_name, name);
+    assert_eq!(settings, expected);
+    assert!(doyen_core::identity::hour_of(adhoc.call.as_str()).is_some());
+    assert_eq!(adhoc.wait, Duration::from_secs(60));
+    assert!(job.key.is_some(), "core protects both steps with it (C5)");
+    assert!(world.gateway.calls.lock().unwrap().is_empty());
 }
 
 #[tokio::test]
-async fn an_ad_hoc_context_that_fails_is_a_wrapped_500() {
-    let world = world().await;
+async fn what_may_become_of_an_ad_hoc_context_is_told() {
     let context = ContextId::new("x");
     let error = JobError::new("java.io.IOException", "no java");
-    world.will_answer(Answer::Call(CallOutcome::ContextFailed { context, error }));
-    let seen = world
-        .send("POST /jobs?cp=wordcount&mainClass=M", &[], "")
-        .await;
-    seen.is(
-        "5.4 last row",
-        500,
-        r#"{"status":"ERROR","result":{"message":"java.io.IOException: no java","errorClass":"java.lang.RuntimeException","stack":""}}"#,
-    );
-    assert!(world.gateway.jobs.lock().unwrap().is_empty());
+    for (row, answer, status, body) in [
+        (
+            "5.4 last row",
+            Answer::Call(CallOutcome::ContextFailed { context: context.clone(), error }),
+            500,
+            r#"{"status":"ERROR","result":{"message":"java.io.IOException: no java","errorClass":"java.lang.RuntimeException","stack":""}}"#.to_owned(),
+        ),
+        (
+            "C4",
+            Answer::CallInProgress { context },
+            503,
+            plain("in progress: ad-hoc context x is still starting"),
+        ),
+        (
+            "C4 open",
+            Answer::Call(CallOutcome::Expired),
+            503,
+            plain("nobody decided the call in time; try again"),
+        ),
+        (
+            "C5",
+            Answer::KeyMismatch,
+            422,
+            plain("this Idempotency-Key was used with another request"),
+        ),
+        (
+            "C5 refused",
+            Answer::JobNotFound,
+            503,
+            plain("the job was refused; another request of its Idempotency-Key was told why"),
+        ),
+    ] {
+        let world = world().await;
+        world.will_answer(answer);
+        let line = "POST /jobs?cp=wordcount&mainClass=M";
+        world.send(line, &[], "").await.is(row, status, &body);
+    }
 }
 
 #[tokio::test]
@@ -300,42 +332,4 @@ async fn a_large_configuration_is_an_object_that_goes_when_the_job_is_not_taken(
         tokio::task::yield_now().await;
     }
     assert!(!there());
-}
-
-#[tokio::test]
-async fn a_repeated_ad_hoc_request_makes_no_second_context() {
-    let world = world().await;
-    let line = "POST /jobs?cp=wordcount&mainClass=com.acme.Count";
-    let key = ["idempotency-key: k1"];
-    let one = taken(JobState::Finished);
-    world
-        .will_answer(created())
-        .will_answer(Answer::JobAccepted(Box::new(one.clone())));
-    assert_eq!(world.send(line, &key, "{}").await.status, 202);
-    let sent = world.gateway.jobs.lock().unwrap()[0].key.clone().unwrap();
-    world.put_job(&one);
-    let record = KeyRecord {
-        request: sent.request,
-        object: KeyObject::Job(one.id.clone()),
-        rest: BTreeMap::new(),
-    };
-    world.put(world.layout.idempotency(&sent.digest), encode(&record));
-    let creations = || {
-        let calls = world.gateway.calls.lock().unwrap();
-        let creation = |call: &&_| matches!(call, CallOperation::CreateContext { .. });
-        calls
-            .iter()
-            .map(|call| &call.operation)
-            .filter(creation)
-            .count()
-    };
-    assert_eq!(creations(), 1);
-    world.will_answer(Answer::JobAccepted(Box::new(one.clone())));
-    let seen = world.send(line, &key, "{}").await;
-    assert_eq!(
-        (seen.status.as_u16(), &seen.json()["jobId"]),
-        (202, &one.id.as_str().into())
-    );
-    assert_eq!(creations(), 1);
-    assert_eq!(world.send(line, &key, "{\"other\":1}").await.status, 422);
 }

@@ -246,6 +246,7 @@ pub(crate) fn context(name: &str, state: ContextState) -> ContextRecord {
         error: None,
         application_id: None,
         url: None,
+        key: None,
         rest: BTreeMap::new(),
     }
 }
@@ -269,6 +270,7 @@ pub(crate) fn job(context: &ContextRecord, state: JobState) -> JobRecord {
         kill: false,
         started: Stamp(THEN),
         ended,
+        never_ran: false,
         error: None,
         result: None,
         key: None,

@@ -5,8 +5,8 @@ use super::frame::ANSWER_BYTES_MAX;
 use doyen_core::records::key::Key;
 use doyen_core::records::model::over_bounds;
 use doyen_core::records::transaction::{
-    CommitOutcome, Operation, Query, ReadOutcome, Snapshot, Stored, Transaction, TransactionId,
-    Version,
+    CommitOutcome, Operation, Page, PageRoom, Query, ReadOutcome, Snapshot, Stored, Transaction,
+    TransactionId, Version,
 };
 use doyen_core::time::Stamp;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, params};
@@ -311,8 +311,36 @@ impl Database {
                 snapshot.records.insert(folder.child(&name), stored);
             }
         }
+        let mut room = PageRoom::default();
+        for (folder, page) in &query.pages {
+            find_page(&whole, folder, page, &mut room, &mut snapshot)?;
+        }
         Ok(Ok(snapshot))
     }
+}
+
+/// Reads a page; rows that belong to a later one are not read, but for one that says so.
+fn find_page(
+    connection: &Connection,
+    folder: &Key,
+    page: &Page,
+    room: &mut PageRoom,
+    snapshot: &mut Snapshot,
+) -> rusqlite::Result<()> {
+    let sql = "SELECT value, version, created, modified, written_by, name
+               FROM records WHERE folder = ?1 AND name > ?2 ORDER BY name";
+    let mut sql = connection.prepare_cached(sql)?;
+    let most = page.records.max(1);
+    let rows = sql.query_map(params![format!("{folder}/"), page.after], stored)?;
+    for (index, row) in rows.enumerate() {
+        let (stored, name) = row?;
+        if index == most || !room.takes(&name, &stored.value) {
+            snapshot.more.insert(folder.clone());
+            break;
+        }
+        snapshot.records.insert(folder.child(&name), stored);
+    }
+    Ok(())
 }
 
 /// How far a group was when it failed.

@@ -60,7 +60,7 @@ impl Cluster {
                 continue;
             };
             self.messages += 1;
-            let received = receiver.receive(&from, &to, gossip);
+            let received = receiver.receive(&from, &to, &gossip);
             assert_eq!(receiver.gossip().check(), Ok(()));
             if received.reply {
                 next = Some((to, from));
@@ -125,18 +125,18 @@ fn gossip_that_is_not_for_me_or_does_not_contain_me_is_dropped() {
     let before = receiver.clone();
     // For the former life of this address (membership.md K).
     assert_eq!(
-        receiver.receive(&id(1), &life(2, 9), state.clone()),
+        receiver.receive(&id(1), &life(2, 9), &state),
         Received::default()
     );
     // From who is no member.
     assert_eq!(
-        receiver.receive(&id(7), &id(2), state.clone()),
+        receiver.receive(&id(7), &id(2), &state),
         Received::default()
     );
     // Not sound: seen by who is no member (membership.md R17).
-    let mut bad = state;
+    let mut bad = (*state).clone();
     bad.seen.insert(id(7));
-    assert_eq!(receiver.receive(&id(1), &id(2), bad), Received::default());
+    assert_eq!(receiver.receive(&id(1), &id(2), &bad), Received::default());
     assert_eq!(*receiver, before);
 }
 
@@ -148,7 +148,7 @@ fn two_rosters_of_one_generation_are_never_mixed() {
     stranger.adopt(&roster(5, &[id(2), id(1)]));
     let received = cluster
         .at(&id(2))
-        .receive(&id(1), &id(2), stranger.gossip().clone());
+        .receive(&id(1), &id(2), &stranger.gossip().clone());
     assert_eq!(received, Received::default());
 }
 
@@ -159,7 +159,7 @@ fn a_state_of_a_lower_generation_is_answered_and_never_merged() {
     cluster.at(&id(1)).adopt(&roster(6, &[id(1), id(2)]));
     let before = cluster.at(&id(1)).clone();
     let old = cluster.at(&id(3)).gossip().clone();
-    let received = cluster.at(&id(1)).receive(&id(3), &id(1), old);
+    let received = cluster.at(&id(1)).receive(&id(3), &id(1), &old);
     assert_eq!(
         received,
         Received {
@@ -170,7 +170,7 @@ fn a_state_of_a_lower_generation_is_answered_and_never_merged() {
     assert_eq!(*cluster.at(&id(1)), before);
     // The one left out takes nothing of the answer, but learns that the roster moved (R6).
     let answer = cluster.at(&id(1)).gossip().clone();
-    let received = cluster.at(&id(3)).receive(&id(1), &id(3), answer);
+    let received = cluster.at(&id(3)).receive(&id(1), &id(3), &answer);
     assert_eq!(
         received,
         Received {
@@ -297,7 +297,7 @@ fn equal_states_of_unequal_seen_sets_are_exchanged() {
     cluster.at(&id(1)).set_leaving(&id(1));
     let state = cluster.at(&id(1)).gossip().clone();
     for to in [id(2), id(3)] {
-        let received = cluster.at(&to).receive(&id(1), &to, state.clone());
+        let received = cluster.at(&to).receive(&id(1), &to, &state);
         assert!(received.changed && received.reply);
     }
     assert!(!cluster.at(&id(2)).is_converged());

@@ -45,11 +45,11 @@ fn who_is_not_heard_is_not_listened_to_but_its_newer_roster_is_noticed() {
     cluster.at(&id(2)).set_leaving(&id(3));
     let state = cluster.at(&id(2)).gossip().clone();
     let before = cluster.at(&id(1)).clone();
-    let received = cluster.at(&id(1)).receive(&id(2), &id(1), state);
+    let received = cluster.at(&id(1)).receive(&id(2), &id(1), &state);
     assert_eq!(received, Received::default());
     cluster.at(&id(2)).adopt(&roster(6, &[id(1), id(2)]));
     let state = cluster.at(&id(2)).gossip().clone();
-    let received = cluster.at(&id(1)).receive(&id(2), &id(1), state);
+    let received = cluster.at(&id(1)).receive(&id(2), &id(1), &state);
     assert!(received.newer_roster && !received.changed && !received.reply);
     assert_eq!(*cluster.at(&id(1)), before);
 }
@@ -60,11 +60,11 @@ fn what_a_member_that_is_down_says_blocks_nobody() {
     let mut cluster = Cluster::of(3);
     cluster.at(&id(3)).observe(&id(2), false);
     cluster.settle();
-    let mut state = cluster.at(&id(2)).gossip().clone();
+    let mut state = (**cluster.at(&id(2)).gossip()).clone();
     let before = cluster.at(&id(1)).blockers();
     assert_eq!(before, BTreeMap::from([(id(2), Blocker::Unreachable)]));
     state.members.get_mut(&id(3)).expect("listed").status = Status::Down;
-    let received = cluster.at(&id(1)).receive(&id(2), &id(1), state);
+    let received = cluster.at(&id(1)).receive(&id(2), &id(1), &state);
     assert!(received.changed);
     cluster.servers.remove(&id(3));
     cluster.settle();

@@ -148,3 +148,33 @@ fn a_full_database_refuses_to_send_and_goes_on_reading_and_later_writing() {
         CommitOutcome::Committed { .. }
     ));
 }
+
+#[test]
+fn a_folder_too_large_for_one_answer_is_refused_whole_and_read_in_pages() {
+    const CHILDREN: usize = 170;
+    let temporary = tempfile::tempdir().unwrap();
+    let mut database = open(temporary.path());
+    let folder = Key::new("f");
+    let text = "x".repeat(200 * 1024);
+    let fill: Vec<Transaction> = (0..CHILDREN)
+        .map(|n| transaction("1").create(folder.child(&format!("{n:03}")), text.clone()))
+        .collect();
+    let done = database.commit(&fill.iter().collect::<Vec<_>>());
+    assert_eq!(done.changed.len(), CHILDREN);
+    let ReadOutcome::Failed { reason } =
+        database.read(&Query::default().with_folder(folder.clone()))
+    else {
+        panic!("more than {ANSWER_BYTES_MAX} bytes were read at once");
+    };
+    assert!(reason.contains("`f` holds more than"), "{reason}");
+    let mut names = BTreeSet::new();
+    let mut next = Some(Query::default().with_page(folder, CHILDREN));
+    while let Some(query) = next {
+        let ReadOutcome::Snapshot(found) = database.read(&query) else {
+            panic!("a page is not readable");
+        };
+        names.extend(found.records.keys().map(|key| key.name().to_owned()));
+        next = query.next_pages(&found);
+    }
+    assert_eq!(names.len(), CHILDREN);
+}

@@ -1,0 +1,317 @@
+//! Faults of a schedule: how they begin and end.
+
+use super::conditions::{Condition, Rule};
+use super::journal::Noted;
+use super::world::{Kind, World};
+use crate::engine::HarnessFault;
+use crate::schedule::model::{At, Fault, FaultKind, LaunchFault, Target};
+use crate::trace::seen::{Ended, NodeId};
+use doyen_runtime::simulated::sleep_until;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// What this engine cannot do: its beats go over TCP, and its clocks are the world's.
+///
+/// # Errors
+/// The kind of fault, by name.
+pub(super) fn check(fault: &Fault) -> Result<(), HarnessFault> {
+    let what = match fault.kind {
+        FaultKind::Replay { .. } => "replay",
+        FaultKind::ClockDrift { .. } => "clock-drift",
+        FaultKind::ClockStep { .. } => "clock-step",
+        FaultKind::ClockFreeze { .. } => "clock-freeze",
+        _ => return Ok(()),
+    };
+    Err(HarnessFault(format!(
+        "the madsim engine cannot carry out the fault `{what}`: use the direct engine"
+    )))
+}
+
+pub(super) fn nanos(at: At) -> u64 {
+    at.0.saturating_mul(1_000)
+}
+
+/// Whom a fault hits, for its end.
+pub(super) type Hits = Vec<NodeId>;
+
+impl World {
+    /// A fault begins: whom it hits.
+    pub(super) fn begin_fault(self: &Arc<Self>, index: usize, fault: &Fault, ends: u64) -> Hits {
+        let hits = self.hits(&fault.kind);
+        self.with(|state| state.active.insert(index, ends));
+        self.note(Noted::Fault(index, true, hits.clone()));
+        if let Some(condition) = self.condition(&fault.kind) {
+            self.set(index, Some(condition));
+            return hits;
+        }
+        match &fault.kind {
+            FaultKind::Flap {
+                topology,
+                period,
+                cut,
+            } => {
+                let rule = self.with(|state| state.rule(topology));
+                self.flap(index, rule, (nanos(*period), nanos(*cut)));
+            }
+            FaultKind::Swizzle { step, .. } => self.swizzle(index, hits.clone(), nanos(*step)),
+            FaultKind::CrashLoop { every, .. } => {
+                for node in &hits {
+                    self.crash_loop(index, *node, nanos(*every));
+                }
+            }
+            FaultKind::Pause { .. } => hits.iter().for_each(|node| self.pause(*node)),
+            FaultKind::Crash { .. } | FaultKind::CrashAll { .. } | FaultKind::PidReused { .. } => {
+                for node in &hits {
+                    self.end(*node, Ended::Killed);
+                }
+            }
+            FaultKind::Leave { .. } => hits.iter().for_each(|node| self.leave(*node)),
+            FaultKind::Start { .. } => hits.iter().for_each(|node| self.start_server(*node)),
+            FaultKind::AtAct { act, nth, what, .. } => {
+                for node in &hits {
+                    self.at_act(index, *node, *act, *nth, *what);
+                }
+            }
+            FaultKind::StampStep { millis } => self.with(|state| {
+                state.store.offset = state.store.offset.saturating_add(*millis);
+            }),
+            FaultKind::SessionLost { .. } => {
+                let now = self.now();
+                self.with(|state| {
+                    for node in &hits {
+                        state.watch_anew(now, *node);
+                    }
+                });
+            }
+            FaultKind::EngineDeath { .. } => {
+                for driver in self.drivers(&hits) {
+                    self.end_engine(driver, false);
+                }
+            }
+            FaultKind::IgnoresTerm { .. } => {
+                for driver in self.drivers(&hits) {
+                    self.with(|state| {
+                        if let Some(child) = state.engines.get_mut(&driver) {
+                            child.stubborn = true;
+                        }
+                    });
+                }
+            }
+            _ => {}
+        }
+        hits
+    }
+
+    /// A fault ends.
+    pub(super) fn end_fault(self: &Arc<Self>, index: usize, fault: &Fault, hits: &Hits) {
+        if self.with(|state| state.active.remove(&index)).is_none() {
+            return;
+        }
+        self.set(index, None);
+        match &fault.kind {
+            FaultKind::Pause { .. } | FaultKind::AtAct { .. } => {
+                self.with(|state| state.acts.retain(|act| act.fault != index));
+                hits.iter().for_each(|node| self.resume(*node));
+                // Whoever was killed at its act is started again.
+                hits.iter().for_each(|node| self.start_server(*node));
+            }
+            FaultKind::Crash { .. }
+            | FaultKind::CrashAll { .. }
+            | FaultKind::CrashLoop { .. }
+            | FaultKind::Leave { .. }
+                if fault.until.is_some() =>
+            {
+                hits.iter().for_each(|node| self.start_server(*node));
+            }
+            _ => {}
+        }
+        self.note(Noted::Fault(index, false, hits.clone()));
+    }
+
+    /// Whom a fault means.
+    fn hits(&self, kind: &FaultKind) -> Hits {
+        let all_of = |sets: &[&Vec<Target>]| {
+            self.with(|state| {
+                let sets = sets.iter().flat_map(|targets| state.resolve_all(targets));
+                sets.collect::<BTreeSet<_>>().into_iter().collect()
+            })
+        };
+        match kind {
+            FaultKind::Cut { topology, .. } | FaultKind::Flap { topology, .. } => {
+                self.with(|state| state.rule(topology)).hits()
+            }
+            FaultKind::Link { from, to, .. } => all_of(&[from, to]),
+            FaultKind::Swizzle { targets, .. }
+            | FaultKind::StoreSlow { targets, .. }
+            | FaultKind::StoreAway { targets, .. }
+            | FaultKind::SessionLost { targets }
+            | FaultKind::AnswersLost { targets, .. }
+            | FaultKind::EventsMerged { targets, .. } => {
+                if targets.is_empty() {
+                    return self.with(|state| state.nodes().map(|(node, _)| node).collect());
+                }
+                all_of(&[targets])
+            }
+            FaultKind::CrashAll { drivers } => self.with(|state| {
+                let places = state.nodes().filter(|(_, place)| {
+                    place.life.is_some() && (*drivers || matches!(place.kind, Kind::Server(_)))
+                });
+                places.map(|(node, _)| node).collect()
+            }),
+            FaultKind::Replay { from, .. } => self.one(from),
+            FaultKind::Pause { target }
+            | FaultKind::Crash { target }
+            | FaultKind::CrashLoop { target, .. }
+            | FaultKind::Leave { target }
+            | FaultKind::Start { target }
+            | FaultKind::AtAct { target, .. }
+            | FaultKind::ClockDrift { target, .. }
+            | FaultKind::ClockStep { target, .. }
+            | FaultKind::ClockFreeze { target }
+            | FaultKind::EngineDeath { target }
+            | FaultKind::Launches { target, .. }
+            | FaultKind::IgnoresTerm { target }
+            | FaultKind::PidReused { target } => self.one(target),
+            FaultKind::StampStep { .. } => Vec::new(),
+        }
+    }
+
+    fn one(&self, target: &Target) -> Hits {
+        self.with(|state| state.resolve(target))
+            .into_iter()
+            .collect()
+    }
+
+    /// The condition that a fault is, if it is one.
+    fn condition(&self, kind: &FaultKind) -> Option<Condition> {
+        self.with(|state| {
+            Some(match kind {
+                FaultKind::Cut { topology, refuses } => Condition::Cut {
+                    rule: state.rule(topology),
+                    refuses: *refuses,
+                },
+                FaultKind::Link {
+                    from,
+                    to,
+                    latency,
+                    jitter,
+                    loss,
+                    ..
+                } => Condition::Link {
+                    from: state.whom(from)?,
+                    to: state.whom(to)?,
+                    latency: *latency,
+                    jitter: *jitter,
+                    loss: *loss,
+                },
+                FaultKind::StoreSlow { targets, latency } => {
+                    Condition::StoreSlow(state.whom(targets)?, *latency)
+                }
+                FaultKind::StoreAway { targets, refuses } => {
+                    Condition::StoreAway(state.whom(targets)?, *refuses)
+                }
+                FaultKind::AnswersLost { targets, permille } => {
+                    Condition::AnswersLost(state.whom(targets)?, *permille)
+                }
+                FaultKind::EventsMerged { targets, permille } => {
+                    Condition::EventsMerged(state.whom(targets)?, *permille)
+                }
+                FaultKind::Launches { target, how } => {
+                    let (node, how): (NodeId, LaunchFault) = (state.resolve(target)?, *how);
+                    Condition::Launches(node, how)
+                }
+                _ => return None,
+            })
+        })
+    }
+
+    fn drivers(&self, hits: &[NodeId]) -> Vec<doyen_core::identity::Incarnation> {
+        self.with(|state| {
+            let places = hits.iter().filter_map(|node| state.place(*node));
+            let drivers = places.filter_map(|place| match place.kind {
+                Kind::Driver { incarnation, .. } => Some(incarnation),
+                Kind::Server(_) => None,
+            });
+            drivers.collect()
+        })
+    }
+
+    fn leave(&self, node: NodeId) {
+        let handle = self.with(|s| s.place(node)?.life.as_ref()?.handle.clone());
+        if let Some(handle) = handle {
+            handle.leave();
+        }
+    }
+
+    fn is_on(&self, index: usize) -> bool {
+        self.with(|state| state.active.contains_key(&index))
+    }
+
+    async fn wait(&self, nanos: u64) {
+        sleep_until(self.now().saturating_add(nanos)).await;
+    }
+
+    fn flap(self: &Arc<Self>, index: usize, rule: Rule, (period, cut): (u64, u64)) {
+        let world = self.clone();
+        self.aside(async move {
+            let rest = period.saturating_sub(cut).max(1_000_000);
+            while world.is_on(index) {
+                let condition = Condition::Cut {
+                    rule: rule.clone(),
+                    refuses: false,
+                };
+                world.set(index, Some(condition));
+                world.wait(cut.max(1_000_000)).await;
+                if !world.is_on(index) {
+                    return;
+                }
+                world.set(index, None);
+                world.wait(rest).await;
+            }
+        });
+    }
+
+    fn swizzle(self: &Arc<Self>, index: usize, targets: Hits, step: u64) {
+        let mut back = targets.clone();
+        self.with(|state| {
+            // Fisher and Yates.
+            for at in (1..back.len()).rev() {
+                let with = state.streams.of("swizzle", 0).next();
+                let bound = u64::try_from(at).unwrap_or(u64::MAX).saturating_add(1);
+                back.swap(at, usize::try_from(with % bound).unwrap_or(0));
+            }
+        });
+        let world = self.clone();
+        self.aside(async move {
+            let mut alone = BTreeSet::new();
+            let away = targets.into_iter().map(|node| (node, true));
+            for (node, goes) in away.chain(back.into_iter().map(|node| (node, false))) {
+                if !world.is_on(index) {
+                    return;
+                }
+                if goes {
+                    alone.insert(node);
+                } else {
+                    alone.remove(&node);
+                }
+                let condition = Condition::Cut {
+                    rule: Rule::Isolate(alone.clone()),
+                    refuses: false,
+                };
+                world.set(index, Some(condition));
+                world.wait(step.max(1_000_000)).await;
+            }
+        });
+    }
+
+    fn crash_loop(self: &Arc<Self>, index: usize, node: NodeId, every: u64) {
+        let world = self.clone();
+        self.aside(async move {
+            while world.is_on(index) {
+                world.end(node, Ended::Killed);
+                world.start_server(node);
+                world.wait(every.max(1_000_000)).await;
+            }
+        });
+    }
+}

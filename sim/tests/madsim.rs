@@ -1,0 +1,11 @@
+//! The madsim engine: the real runtime in simulated time. `cargo xtask madsim test -p doyen-sim`.
+#![cfg(madsim)]
+
+#[path = "madsim/faults.rs"]
+mod faults;
+#[path = "madsim/jobs.rs"]
+mod jobs;
+#[path = "madsim/speed.rs"]
+mod speed;
+#[path = "madsim/watcher.rs"]
+mod watcher;
