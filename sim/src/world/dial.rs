@@ -1,8 +1,9 @@
-//! Diallers: they keep addresses connected, with the pauses, handshakes and mistakes of the real
-//! ones (runtime/src/transport/dialler.rs, handshake.rs).
+//! Diallers at work: attempts, handshakes and what comes of them, as with the real ones
+//! (runtime/src/transport/dialler.rs, handshake.rs).
 
 use super::World;
 use super::connection::{ACCEPTOR, Conn, ConnId, DIALLER, End, Lane, Link};
+use super::dialler::{Dialler, State};
 use super::events::{Attempt, Event, Life};
 use super::paths::{Path, Side};
 use crate::trace::seen::{NodeId, Sink};
@@ -12,9 +13,6 @@ use doyen_core::time::Time;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-const PAUSE_MIN: Duration = Duration::from_millis(20);
-const PAUSE_MAX: Duration = Duration::from_secs(1);
-const GOOD_AFTER: Duration = Duration::from_millis(100);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(2);
 const DYING_ATTEMPTS_MAX: u32 = 4;
@@ -22,67 +20,6 @@ const DYING_ATTEMPTS_MAX: u32 = 4;
 const ORDER_WAIT: Duration = Duration::from_millis(20);
 /// Packets until the acceptor has a proof: SYN, SYN+ACK, two hellos, the proof.
 const SHAKE_PACKETS: u32 = 5;
-
-/// What a dialler does now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    /// It waits until it has something to say that a peer could check.
-    Parked,
-    /// An attempt is under way.
-    Trying,
-    /// A pause before the next attempt.
-    Waiting,
-    /// It is connected.
-    Up(ConnId, Time),
-}
-
-/// Keeps one address dialled.
-#[derive(Debug)]
-pub(crate) struct Dialler {
-    lane: Lane,
-    address: Address,
-    target: Option<NodeId>,
-    number: u32,
-    pause: Duration,
-    at_once: Option<Time>,
-    dying: u32,
-    state: State,
-}
-
-impl Dialler {
-    fn new(lane: Lane, address: Address, target: Option<NodeId>) -> Self {
-        Self {
-            lane,
-            address,
-            target,
-            number: 0,
-            pause: PAUSE_MIN,
-            at_once: None,
-            dying: 0,
-            state: State::Parked,
-        }
-    }
-
-    fn next_pause(&mut self) -> Duration {
-        let pause = self.pause;
-        self.pause = pause.saturating_mul(2).min(PAUSE_MAX);
-        pause
-    }
-
-    /// After a connection that was made then broke now: whether to dial at once.
-    fn after_break(&mut self, made: Time, now: Time) -> bool {
-        if now.since(made) >= GOOD_AFTER {
-            self.pause = PAUSE_MIN;
-        }
-        let at_once = self
-            .at_once
-            .is_none_or(|last| now.since(last) >= GOOD_AFTER);
-        if at_once {
-            self.at_once = Some(now);
-        }
-        at_once
-    }
-}
 
 impl<S: Sink> World<S> {
     /// Makes the set of dialled addresses of a lane this one.

@@ -276,10 +276,10 @@ impl<S: Sink> World<S> {
     }
 
     /// The engine child dies without having been asked to; its jobs with it.
-    pub(super) fn engine_dies(&mut self, id: AttemptId) -> bool {
+    pub(super) fn engine_dies(&mut self, id: AttemptId) {
         let engine = self.hosts[id].engine.as_ref();
         if engine.is_none_or(|engine| engine.is_ending) {
-            return false;
+            return;
         }
         let error = || JobError::new("doyen.EngineEnded", "the engine was killed by signal 9");
         self.end_jobs(id, |job| EffectReport::JobFailed {
@@ -292,7 +292,6 @@ impl<S: Sink> World<S> {
             error: Some(error()),
         };
         self.tell_driver(id, Duration::from_micros(500), report);
-        true
     }
 
     /// A process is gone; if it was a driver, its keeper ends everything that it started, within

@@ -5,12 +5,13 @@
 //! | --- | --- |
 //! | `events` | what is going to happen, in a total order |
 //! | `node`, `life`, `act` | places and processes: how they begin, decide, act, stop and end |
-//! | `paths`, `connection`, `network`, `dial`, `beats` | who reaches whom, as TCP and the runtime behave |
-//! | `storage`, `store_calls` | the store, and the way to it |
+//! | `paths`, `connection`, `network`, `dial`, `dialler`, `beats` | who reaches whom, as TCP and the runtime behave |
+//! | `storage`, `store_calls`, `watches` | the store, and the way to it |
 //! | `hosts`, `launcher`, `engines` | machines, drivers, engine children |
 //! | `clients`, `reads` | what is asked, and what is told |
 //! | `faults`, `targets` | what goes wrong, and for whom |
 //! | `random`, `clock` | streams, clocks |
+//! | `run`, `story` | who leads a world: a schedule, or a test by hand |
 
 mod act;
 mod beats;
@@ -18,6 +19,7 @@ mod clients;
 pub mod clock;
 mod connection;
 mod dial;
+mod dialler;
 pub mod engines;
 mod events;
 mod faults;
@@ -29,27 +31,27 @@ mod node;
 pub mod paths;
 pub mod random;
 mod reads;
+mod run;
 pub mod storage;
 mod store_calls;
 pub mod story;
 mod targets;
+mod watches;
 
 use crate::engine::HarnessFault;
 use crate::schedule::model::{Fault, FaultKind, Schedule};
 use crate::schedule::settings::{address_of, config_of};
-use crate::trace::seen::{NodeId, Phase, Seen, Sink};
+use crate::trace::seen::{NodeId, Phase, Sink};
 use beats::Beats;
 use clients::Clients;
 use clock::Clock;
 use connection::{Conn, ConnId};
 use doyen_core::config::ValidConfig;
 use doyen_core::identity::{Address, Identity, Incarnation, Role};
-use doyen_core::input::Input;
-use doyen_core::process::ClusterView;
 use doyen_core::records::model::StoreModel;
 use doyen_core::time::Time;
 use doyen_core::wire::Message;
-use events::{Event, Life, Queue};
+use events::{Life, Queue};
 use faults::Active;
 use hosts::{HostId, Hosts};
 use node::{Node, NodeRandom};
@@ -57,13 +59,7 @@ use paths::Paths;
 use random::{Purpose, Random, Streams};
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
-use std::time::Duration;
 use storage::{SimStore, StoreCall, Watch};
-
-/// How often all processes are looked at.
-const LOOK: Duration = Duration::from_secs(1);
-/// How long the reads of the final check may take.
-const FINAL_READS: Duration = Duration::from_secs(5);
 
 /// How a world is, apart from its schedule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -294,152 +290,6 @@ impl<S: Sink> World<S> {
             has_left: false,
         });
         id
-    }
-
-    /// Plans what the schedule says.
-    fn plan(&mut self) {
-        let schedule = self.schedule.clone();
-        let at = |at: crate::schedule::model::At| Time::ZERO.after(at.duration());
-        for (index, server) in schedule.servers.iter().enumerate() {
-            let id = NodeId(u16::try_from(index).unwrap_or(u16::MAX));
-            self.starts.push((id, at(server.start)));
-            self.queue.push(at(server.start), Event::Start(id));
-        }
-        for (index, ask) in schedule.workload.iter().enumerate() {
-            self.queue.push(at(ask.at), Event::Ask(index));
-        }
-        for (index, fault) in schedule.faults.iter().enumerate() {
-            self.queue.push(at(fault.at), Event::FaultBegins(index));
-            if let Some(until) = fault.until {
-                self.queue.push(at(until), Event::FaultEnds(index));
-            }
-        }
-        self.queue.push(self.now.after(LOOK), Event::Look);
-        self.active
-            .resize_with(schedule.faults.len(), Active::default);
-    }
-
-    /// Carries the schedule out to its end: warm-up, faults, heal, converge, final check.
-    pub fn run(&mut self) {
-        let schedule = self.schedule.clone();
-        let heal = Time::ZERO.after(schedule.phases.heal.duration());
-        let end = Time::ZERO.after(schedule.phases.end.duration());
-        let first = schedule.faults.iter().map(|fault| fault.at).min();
-        let first = first.map_or(heal, |at| Time::ZERO.after(at.duration()).min(heal));
-        self.enter(Phase::WarmUp);
-        self.run_until(first);
-        if first < heal {
-            self.enter(Phase::Faults);
-            self.run_until(heal);
-        }
-        self.enter(Phase::Converge);
-        self.heal();
-        self.run_until(end);
-        self.enter(Phase::Final);
-        self.read_everything();
-        self.is_over = false;
-        let bound = self.now.after(FINAL_READS);
-        while !self.clients.is_quiet() && self.step(bound) {}
-    }
-
-    fn enter(&mut self, phase: Phase) {
-        self.phase = phase;
-        self.sink.seen(self.now, &Seen::Phase(phase));
-    }
-
-    /// Lets time pass; ends early once the run is over.
-    fn run_until(&mut self, until: Time) {
-        while !self.is_over && self.step(until) {}
-        if !self.is_over {
-            self.now = self.now.max(until);
-        }
-    }
-
-    /// Carries out the next event that happens at `until` or before.
-    fn step(&mut self, until: Time) -> bool {
-        let Some((at, event)) = self.queue.pop_until(until) else {
-            return false;
-        };
-        self.now = at;
-        self.events = self.events.saturating_add(1);
-        self.happen(event);
-        true
-    }
-
-    fn happen(&mut self, event: Event) {
-        match event {
-            Event::Wake(life) if self.is_living(life) => self.wake(life),
-            Event::Beats(life) if self.is_living(life) => self.beats(life),
-            Event::Wake(_) | Event::Beats(_) => {}
-            Event::Act(life) => self.act(life),
-            Event::Tell(life, input) => self.tell(life, input),
-            Event::StoreAnswer(life, sent, input) => self.store_answered(life, sent, input),
-            Event::Changes(life, keys) => self.changes(life, keys),
-            Event::Watch(life) => self.set_watch(life),
-            Event::StoreId(life) => self.ask_store_id(life),
-            Event::Packet(conn, end) => self.packet(conn, end),
-            Event::Frame(conn, end, frame) => self.received(conn, end, *frame),
-            Event::Closed(conn, end) => self.closed(conn, end),
-            Event::GiveUp(conn, end, since) => self.give_up(conn, end, since),
-            Event::Idle(conn, end) => self.idle(conn, end),
-            Event::Dial(attempt) => self.dial(attempt),
-            Event::Shake(attempt, acceptor) => self.shake(attempt, acceptor),
-            Event::Shaken(attempt, conn) => self.shaken(attempt, conn),
-            Event::DialFailed(attempt, event) => self.dial_failed(attempt, event),
-            Event::Store(call) => self.store_works(*call),
-            Event::ClientRead(life, request, found) => self.client_read(life, request, found),
-            Event::ReadBegins(life, request) => self.read_begins(life, request),
-            Event::Ask(number) => self.ask(number),
-            Event::Request(life, command) => self.requested(life, command),
-            Event::Deadline(request) => self.deadline(request),
-            Event::Start(id) => self.start_server(id),
-            Event::DriverStarts(attempt) => self.driver_starts(attempt),
-            Event::Engine(attempt, step) => self.engine_goes_on(attempt, step),
-            Event::Kill(life, killing) => self.go_on_killing(life, killing),
-            Event::FaultBegins(number) => self.fault_begins(number),
-            Event::FaultEnds(number) => self.fault_ends(number),
-            Event::FaultStep(number, step) => self.fault_step(number, step),
-            Event::Look => self.look(),
-        }
-    }
-
-    /// A process is told something by its own host or engine.
-    fn tell(&mut self, life: Life, input: Box<Input>) {
-        if !self.is_living(life) {
-            return;
-        }
-        if self.nodes[life.node].is_stopped() {
-            let event = Event::Tell(life, input);
-            self.nodes[life.node].backlog.push(event);
-        } else {
-            self.handle(life.node, *input);
-        }
-    }
-
-    /// All processes are looked at; after the heal the run may be over.
-    fn look(&mut self) {
-        let views: Vec<(NodeId, ClusterView)> = self
-            .nodes
-            .iter()
-            .filter_map(|node| {
-                let process = node.process.as_ref()?;
-                Some((node.id, process.view(node.clock.read(self.now))))
-            })
-            .collect();
-        self.sink.seen(self.now, &Seen::Views { views: &views });
-        self.queue.push(self.now.after(LOOK), Event::Look);
-        if self.phase == Phase::Converge {
-            let asked = self.clients.asked >= self.schedule.workload.len();
-            let quiet = asked && self.clients.is_quiet() && self.sink.is_settled();
-            self.settled = if quiet { self.settled + 1 } else { 0 };
-            self.is_over = self.settled >= 2;
-        }
-    }
-
-    /// Servers of the schedule whose time to run has come.
-    fn due_servers(&self) -> Vec<NodeId> {
-        let due = self.starts.iter().filter(|(_, at)| *at <= self.now);
-        due.map(|(id, _)| *id).collect()
     }
 
     fn server_at(&self, address: &Address) -> Option<NodeId> {

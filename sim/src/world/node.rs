@@ -3,7 +3,7 @@
 use super::beats::Beats;
 use super::clock::Clock;
 use super::connection::Link;
-use super::dial::Dialler;
+use super::dialler::Dialler;
 use super::events::{Event, Life};
 use super::faults::Armed;
 use super::hosts::{AttemptId, HostId};
