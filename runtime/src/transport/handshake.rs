@@ -310,6 +310,6 @@ fn established<R, W>(talk: Talk<R, W>, me: &Me, peer: Identity, lane: Lane) -> E
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(madsim)))]
 #[path = "handshake_tests.rs"]
 mod tests;
