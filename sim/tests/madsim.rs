@@ -1,5 +1,6 @@
 //! The madsim engine: the real runtime in simulated time. `cargo xtask madsim test -p doyen-sim`.
 #![cfg(madsim)]
+#![allow(clippy::unwrap_used, reason = "a test fails by its panic")]
 
 #[path = "madsim/faults.rs"]
 mod faults;

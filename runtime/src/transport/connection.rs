@@ -145,7 +145,8 @@ pub(crate) async fn run_beats(hub: &Hub, mut connection: Connection, end: &Cance
     }
 }
 
-#[cfg(all(test, not(madsim)))]
+#[cfg(test)]
+#[cfg(not(madsim))]
 mod tests {
     use super::*;
     use tokio::io::AsyncReadExt;

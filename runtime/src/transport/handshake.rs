@@ -310,6 +310,7 @@ fn established<R, W>(talk: Talk<R, W>, me: &Me, peer: Identity, lane: Lane) -> E
     }
 }
 
-#[cfg(all(test, not(madsim)))]
+#[cfg(test)]
+#[cfg(not(madsim))]
 #[path = "handshake_tests.rs"]
 mod tests;
