@@ -9,7 +9,9 @@
 #![forbid(unsafe_code)]
 
 pub mod engine;
+pub mod judge;
 pub mod oracle;
 pub mod schedule;
+pub mod sometimes;
 pub mod trace;
 pub mod world;

@@ -1,0 +1,99 @@
+//! `no_resurrection`: an incarnation that was once taken off the roster is never listed again, and
+//! no member of that generation or a later one takes it for a member.
+//!
+//! Envelope: always. Source: design.md 5; protocol.md F2, R2.
+
+use super::facts::Facts;
+use super::records::Change;
+use super::report::claim;
+use super::{Oracle, Violation, kinds};
+use crate::trace::seen::Seen;
+use doyen_core::identity::{Incarnation, Role};
+use doyen_core::records::cluster::Generation;
+use doyen_core::time::Time;
+use std::collections::BTreeMap;
+
+const NAME: &str = "no_resurrection";
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct NoResurrection {
+    /// Who was taken off, and by which generation.
+    removed: BTreeMap<Incarnation, Generation>,
+}
+
+impl Oracle for NoResurrection {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn listens(&self) -> u32 {
+        kinds::STORE | kinds::VIEWS
+    }
+
+    fn seen(&mut self, at: Time, seen: &Seen<'_>, facts: &Facts) -> Result<(), Violation> {
+        match seen {
+            Seen::Store(written) => {
+                for change in &facts.changes {
+                    let Change::Cluster(step) = change else {
+                        continue;
+                    };
+                    let Some(new) = step.now().map(|one| &one.roster) else {
+                        continue;
+                    };
+                    for one in &new.listed {
+                        claim!(
+                            NAME,
+                            at,
+                            !self.removed.contains_key(&one.incarnation),
+                            "listed again",
+                            "{} listed {one} again in generation {}, after it was taken off",
+                            facts.name(written.by),
+                            new.generation
+                        );
+                    }
+                    let old = step.was().map(|one| one.roster.listed.as_slice());
+                    for gone in old.unwrap_or_default().iter().filter(|one| !new.lists(one)) {
+                        self.removed.insert(gone.incarnation, new.generation);
+                    }
+                }
+            }
+            Seen::Views { views } if !self.removed.is_empty() => {
+                for (_, view) in *views {
+                    let members = view.members.iter().filter(|one| one.role == Role::Server);
+                    for member in members.map(|one| &one.identity) {
+                        let gone = self.removed.get(&member.incarnation);
+                        claim!(
+                            NAME,
+                            at,
+                            gone.is_none_or(|gone| view.generation < *gone),
+                            "seen again",
+                            "{} takes {member} for a member in generation {}",
+                            facts.name(&view.identity),
+                            view.generation
+                        );
+                    }
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oracle::history::{History, server};
+
+    #[test]
+    fn a_new_life_may_follow_but_the_old_one_never_comes_back() {
+        let mut history = History::cluster(NoResurrection::default(), vec![]);
+        let (one, two, three) = (server(1, 1), server(2, 1), server(3, 1));
+        history.rosters(&one, 4, vec![one.clone(), two.clone()]);
+        history.rosters(&one, 5, vec![one.clone(), two.clone(), server(3, 2)]);
+        assert_eq!(history.verdict(), Ok(()));
+        history.rosters(&one, 6, vec![one.clone(), two, three]);
+        assert_eq!(history.fails(), "no_resurrection/listed again");
+    }
+}

@@ -1,0 +1,192 @@
+//! `someone_survives`: a decided split leaves a side that can serve; one fault never ends all; one
+//! bad link or one bad server never ends two.
+//!
+//! Envelope: that the new roster lists its writer or somebody who lives: always. The rest: until a
+//! second fault of the schedule begins. Source: design.md 5; protocol.md F2, R4, R6.
+
+use super::facts::Facts;
+use super::records::Change;
+use super::report::claim;
+use super::{Oracle, Violation, kinds};
+use crate::schedule::model::{FaultKind, Topology};
+use crate::trace::seen::{Ended, Seen};
+use doyen_core::identity::Role;
+use doyen_core::output::StopReason;
+use doyen_core::time::Time;
+
+const NAME: &str = "someone_survives";
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct SomeoneSurvives {
+    /// The faults that have begun: index, and how many nodes were hit.
+    begun: Vec<(usize, usize)>,
+    left_out: Vec<String>,
+}
+
+impl Oracle for SomeoneSurvives {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn listens(&self) -> u32 {
+        kinds::STORE | kinds::FAULT | kinds::LIFE
+    }
+
+    fn seen(&mut self, at: Time, seen: &Seen<'_>, facts: &Facts) -> Result<(), Violation> {
+        match seen {
+            Seen::Fault {
+                index,
+                begins: true,
+                hits,
+            } => self.begun.push((*index, hits.len())),
+            Seen::Ended { identity, how, .. } => {
+                let life = facts.life(identity.incarnation);
+                if life.is_some_and(|life| life.role == Role::Server) {
+                    if matches!(how, Ended::Stopped(StopReason::LeftOut { .. })) {
+                        self.left_out.push(facts.name(identity));
+                    }
+                    self.ends(at, facts)?;
+                }
+            }
+            Seen::Store(_) => {
+                for change in &facts.changes {
+                    if let Change::Cluster(step) = change
+                        && let (Some(old), Some(new)) = (step.was(), step.now())
+                    {
+                        let lives = |one| facts.life(one).is_some_and(|life| life.lives());
+                        let someone = new.roster.listed.iter().any(|one| lives(one.incarnation));
+                        let others = old
+                            .roster
+                            .listed
+                            .iter()
+                            .any(|one| !new.roster.lists(one) && lives(one.incarnation));
+                        // The last one that leaves leaves an empty roster behind.
+                        let last = new.roster.listed.is_empty() && old.roster.listed.len() == 1;
+                        claim!(
+                            NAME,
+                            at,
+                            someone || last || !others,
+                            "nobody",
+                            "generation {} lists nobody who lives: {:?} became {:?}",
+                            new.roster.generation,
+                            old.roster.listed,
+                            new.roster.listed
+                        );
+                    }
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+impl SomeoneSurvives {
+    fn ends(&self, at: Time, facts: &Facts) -> Result<(), Violation> {
+        let [(index, hits)] = self.begun.as_slice() else {
+            return Ok(());
+        };
+        let Some(kind) = facts.faults.get(*index) else {
+            return Ok(());
+        };
+        claim!(
+            NAME,
+            at,
+            !is_small(kind, *hits) || self.left_out.len() <= 1,
+            "two for one",
+            "fault {index} is about one server or one link, but {:?} were left out",
+            self.left_out
+        );
+        let ended: std::collections::BTreeSet<_> = facts
+            .lives()
+            .iter()
+            .filter(|life| life.role == Role::Server && !life.lives())
+            .map(|life| life.node)
+            .collect();
+        let all = matches!(
+            kind,
+            FaultKind::CrashAll { .. } | FaultKind::CrashLoop { .. }
+        );
+        claim!(
+            NAME,
+            at,
+            all || ended.len() < 2 || facts.servers().next().is_some(),
+            "all ended",
+            "fault {index} ended every server"
+        );
+        Ok(())
+    }
+}
+
+/// Whether a fault is about one server, or one link between two.
+fn is_small(kind: &FaultKind, hits: usize) -> bool {
+    match kind {
+        FaultKind::Cut { topology, .. } | FaultKind::Flap { topology, .. } => match topology {
+            Topology::OneWay(from, to) => from.len() == 1 && to.len() == 1,
+            Topology::Isolate(targets) => targets.len() == 1,
+            Topology::Sides(sides) => sides.len() == 2 && sides.iter().all(|side| side.len() == 1),
+            Topology::Bridge(..) | Topology::MajoritiesRing => false,
+        },
+        FaultKind::Link { from, to, .. } => from.len() == 1 && to.len() == 1,
+        FaultKind::StoreSlow { targets, .. }
+        | FaultKind::StoreAway { targets, .. }
+        | FaultKind::SessionLost { targets } => targets.len() == 1,
+        FaultKind::Pause { .. }
+        | FaultKind::Crash { .. }
+        | FaultKind::ClockDrift { .. }
+        | FaultKind::ClockStep { .. }
+        | FaultKind::ClockFreeze { .. } => hits <= 1,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oracle::history::{History, server};
+    use crate::schedule::model::Target;
+    use doyen_core::identity::Identity;
+    use doyen_core::records::cluster::Generation;
+
+    fn cluster() -> History {
+        let (from, to) = (vec![Target::Oldest], vec![Target::Youngest]);
+        let cut = FaultKind::Cut {
+            topology: Topology::OneWay(from, to),
+            refuses: false,
+        };
+        History::cluster(SomeoneSurvives::default(), vec![cut.clone(), cut])
+    }
+
+    fn left_out(history: &mut History, who: &Identity) {
+        let generation = Generation(4);
+        history.ends(who, &Ended::Stopped(StopReason::LeftOut { generation }));
+    }
+
+    #[test]
+    fn one_bad_link_may_end_one_server_but_not_two() {
+        let mut history = cluster();
+        history.fault(0, true, &[1, 3]);
+        left_out(&mut history, &server(3, 1));
+        assert_eq!(history.verdict(), Ok(()));
+        left_out(&mut history, &server(1, 1));
+        assert_eq!(history.fails(), "someone_survives/two for one");
+    }
+
+    #[test]
+    fn after_a_second_fault_nothing_is_claimed() {
+        let mut history = cluster();
+        history.fault(0, true, &[1, 3]).fault(1, true, &[1, 3]);
+        left_out(&mut history, &server(3, 1));
+        left_out(&mut history, &server(1, 1));
+        assert_eq!(history.verdict(), Ok(()));
+    }
+
+    #[test]
+    fn a_roster_of_the_dead_is_a_violation() {
+        let mut history = cluster();
+        history.dies(&server(2, 1));
+        history.rosters(&server(1, 1), 4, vec![server(2, 1)]);
+        assert_eq!(history.fails(), "someone_survives/nobody");
+    }
+}

@@ -1,0 +1,406 @@
+//! `splits` (of `one_survivor` and `someone_survives`): how a side comes to leave others out.
+//!
+//! | claim | envelope |
+//! | --- | --- |
+//! | a side that is not preferred announced itself `witness-delay` before it acted (R4) | clocks true |
+//! | nobody acts before `stable-after`, but for a split that another announced (R4) | clocks true |
+//! | nobody is left out to whom, and to whose writer, nothing has happened | always |
+//! | a server that is dead is off the roster in time | nothing else goes wrong |
+//! | two sides of a clean cut are not both on the roster for longer than it takes | nothing else goes wrong, the store reached by all |
+//!
+//! Source: protocol.md R3 to R6; sbr.md 4.1 (keep-oldest).
+
+use super::envelope::{self, Trouble};
+use super::facts::{Facts, percent};
+use super::records::{Change, Step};
+use super::report::claim;
+use super::{Oracle, Violation, kinds};
+use crate::schedule::model::{FaultKind, Target, Topology};
+use crate::trace::seen::{NodeId, Seen};
+use doyen_core::identity::{Identity, Incarnation};
+use doyen_core::input::{Command, Input};
+use doyen_core::records::cluster::{ClusterRecord, Generation, Roster};
+use doyen_core::time::Time;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+const NAME: &str = "splits";
+/// The steps of a decision: store calls, beats, the look of this oracle once a second.
+const ROOM: Duration = Duration::from_secs(5);
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Splits {
+    leaving: BTreeSet<Incarnation>,
+    /// The announcements of the current generation: by whom, when.
+    announced: BTreeMap<Incarnation, Time>,
+    generation: Generation,
+}
+
+impl Oracle for Splits {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn listens(&self) -> u32 {
+        kinds::STORE | kinds::COMMAND | kinds::VIEWS
+    }
+
+    fn seen(&mut self, at: Time, seen: &Seen<'_>, facts: &Facts) -> Result<(), Violation> {
+        match seen {
+            Seen::Input {
+                node,
+                input: Input::Command(Command::Leave),
+                ..
+            } => {
+                let life = facts.at_node(*node);
+                self.leaving
+                    .extend(life.map(|life| life.identity.incarnation));
+            }
+            Seen::Store(written) => {
+                for change in &facts.changes {
+                    match change {
+                        Change::Split(step) => {
+                            if let Some(split) = step.now().filter(|one| one.writer.is_some()) {
+                                self.turn(split.generation);
+                                self.announced.insert(written.by.incarnation, at);
+                            }
+                        }
+                        Change::Cluster(step) => self.changed(at, written.by, step, facts)?,
+                        _ => {}
+                    }
+                }
+            }
+            Seen::Views { .. } if !facts.mixed => {
+                dead_are_taken_off(at, facts)?;
+                cuts_are_decided(at, facts)?;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+impl Splits {
+    fn turn(&mut self, generation: Generation) {
+        if self.generation != generation {
+            self.generation = generation;
+            self.announced.clear();
+        }
+    }
+
+    fn changed(
+        &mut self,
+        at: Time,
+        by: &Identity,
+        step: &Step<ClusterRecord>,
+        facts: &Facts,
+    ) -> Result<(), Violation> {
+        let (Some(old), Some(new)) = (step.was(), step.now()) else {
+            return Ok(());
+        };
+        let (old, new) = (&old.roster, &new.roster);
+        self.turn(old.generation);
+        let adds = new.listed.iter().any(|one| !old.lists(one));
+        let goes = |one: &&Identity| !new.lists(one) && !self.leaving.contains(&one.incarnation);
+        let out: Vec<&Identity> = old.listed.iter().filter(goes).collect();
+        if adds || out.is_empty() {
+            return Ok(());
+        }
+        let name = facts.name(by);
+        claim!(
+            NAME,
+            at,
+            new.lists(by),
+            "leaves itself out",
+            "{name} left itself out in generation {}",
+            new.generation
+        );
+        let kept: BTreeSet<Identity> = new.listed.iter().cloned().collect();
+        let announced = self.announced.get(&by.incarnation).copied();
+        let preferred = is_preferred(old, &kept, facts.down_if_alone);
+        claim!(
+            NAME,
+            at,
+            preferred || announced.is_some(),
+            "not announced",
+            "{name} left out {out:?} of generation {} without an announcement, and keeps {kept:?}",
+            old.generation
+        );
+        if facts.true_times() {
+            let wait = percent(facts.times.witness_delay, 98);
+            claim!(
+                NAME,
+                at,
+                preferred || announced.is_none_or(|one| at.since(one) >= wait),
+                "witness",
+                "{name} acted {:?} after its announcement, witness-delay is {wait:?}",
+                at.since(announced.unwrap_or(at))
+            );
+            let hurried = self.announced.keys().any(|one| *one != by.incarnation);
+            let stable = percent(facts.times.stable_after, 98);
+            let gap = facts.times.detection.saturating_add(ROOM);
+            let trouble = facts.envelope.troubled_since(at, gap);
+            claim!(
+                NAME,
+                at,
+                hurried || trouble.is_some_and(|since| at.since(since) >= stable),
+                "hasty",
+                "{name} left out {out:?} before stable-after: {trouble:?} was the first trouble"
+            );
+        }
+        needless(at, by, &out, facts)
+    }
+}
+
+/// Somebody is left out although nothing has happened to it, nor to the writer.
+fn needless(at: Time, by: &Identity, out: &[&Identity], facts: &Facts) -> Result<(), Violation> {
+    let classes = envelope::NET | envelope::STOPPED | envelope::CLOCK;
+    let span = facts
+        .times
+        .stable_after
+        .saturating_add(facts.times.detection.saturating_mul(2));
+    let spared = |node| facts.envelope.spared(at, span, classes, node);
+    let writer = facts.life(by.incarnation).map(|life| life.node);
+    for one in out {
+        let Some(life) = facts.life(one.incarnation) else {
+            continue;
+        };
+        let well = life.lives() && at.since(life.began) > span && spared(life.node);
+        claim!(
+            NAME,
+            at,
+            !well || !writer.is_some_and(spared),
+            "needless",
+            "{} left out {}, which lives, and nothing has come between them",
+            facts.name(by),
+            life.name
+        );
+    }
+    Ok(())
+}
+
+/// Whether keep-oldest prefers the side that is kept (sbr.md 4.1): the side of the oldest, unless
+/// that is alone against two or more; then the other side, if it is whole. Written anew here, so
+/// that an error of core's rule does not hide behind itself.
+fn is_preferred(old: &Roster, kept: &BTreeSet<Identity>, down_if_alone: bool) -> bool {
+    let Some((oldest, others)) = old.listed.split_first() else {
+        return false;
+    };
+    let with_us = others.iter().filter(|one| kept.contains(*one)).count();
+    if kept.contains(oldest) {
+        with_us > 0 || others.len() < 2 || !down_if_alone
+    } else {
+        down_if_alone && with_us == others.len() && others.len() >= 2
+    }
+}
+
+/// How long a clean split takes at most, from its cause.
+fn bound(facts: &Facts) -> Duration {
+    let times = &facts.times;
+    times
+        .detection
+        .saturating_add(times.stable_after)
+        .saturating_add(times.witness_delay)
+        .saturating_add(times.store_call.saturating_mul(3))
+        .saturating_add(ROOM)
+}
+
+fn dead_are_taken_off(at: Time, facts: &Facts) -> Result<(), Violation> {
+    let Some(roster) = facts.roster() else {
+        return Ok(());
+    };
+    for one in &roster.listed {
+        let Some(life) = facts.life(one.incarnation) else {
+            continue;
+        };
+        let Some(died) = life.ended.filter(|died| at.since(*died) > bound(facts)) else {
+            continue;
+        };
+        let other = |trouble: &&Trouble| {
+            trouble.hits != [life.node]
+                && trouble.until.is_none_or(|until| until.after(ROOM) >= died)
+        };
+        let alone = facts.envelope.troubles().iter().find(other).is_none();
+        let someone = roster.listed.iter().any(|one| {
+            let other = facts.life(one.incarnation);
+            other.is_some_and(|other| other.lives() && other.began < died)
+        });
+        claim!(
+            NAME,
+            at,
+            !(alone && someone),
+            "the dead stay",
+            "{} died {:?} ago and is still listed in generation {}",
+            life.name,
+            at.since(died),
+            roster.generation
+        );
+    }
+    Ok(())
+}
+
+fn cuts_are_decided(at: Time, facts: &Facts) -> Result<(), Violation> {
+    let Some(roster) = facts.roster() else {
+        return Ok(());
+    };
+    let bound = bound(facts);
+    let active = |one: &&Trouble| one.until.is_none();
+    let mut cuts = facts.envelope.troubles().iter().filter(active);
+    let (Some(cut), None) = (cuts.next(), cuts.next()) else {
+        return Ok(());
+    };
+    let Some(index) = cut.index.filter(|_| at.since(cut.from) > bound) else {
+        return Ok(());
+    };
+    let before = |one: &Trouble| {
+        one.index.is_none_or(|other| other == index)
+            || one.until.is_some_and(|until| until.after(bound) < cut.from)
+    };
+    if cut.classes != envelope::NET || !facts.envelope.troubles().iter().all(before) {
+        return Ok(());
+    }
+    let Some(FaultKind::Cut { topology, .. }) = facts.faults.get(index) else {
+        return Ok(());
+    };
+    let sides = sides(topology, &cut.hits, roster, facts);
+    let here = sides.iter().filter(|side| !side.is_empty());
+    claim!(
+        NAME,
+        at,
+        here.count() <= 1,
+        "undecided",
+        "the cut of fault {index} has lasted {:?}, and generation {} still lists {sides:?}",
+        at.since(cut.from),
+        roster.generation
+    );
+    Ok(())
+}
+
+/// The listed servers on each side of a clean cut; nothing when the sides are not known.
+fn sides(topology: &Topology, hits: &[NodeId], roster: &Roster, facts: &Facts) -> Vec<Vec<String>> {
+    let names = || roster.listed.iter().map(|one| facts.name(one));
+    let hit = |name: &String| {
+        let of_name = |node: &NodeId| {
+            let life = facts.last_at_node(*node);
+            life.is_some_and(|life| life.name == *name)
+        };
+        hits.iter().any(of_name)
+    };
+    match topology {
+        Topology::Isolate(targets) if targets.len() == 1 => {
+            let (alone, others) = names().partition(hit);
+            vec![alone, others]
+        }
+        Topology::Sides(sides) => {
+            let on = |side: &Vec<Target>| {
+                let named = |name: &String| side.contains(&Target::Named(name.clone()));
+                names().filter(named).collect()
+            };
+            sides.iter().map(on).collect()
+        }
+        Topology::Isolate(_)
+        | Topology::OneWay(..)
+        | Topology::Bridge(..)
+        | Topology::MajoritiesRing => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oracle::history::{History, server};
+
+    fn named(name: &str) -> Target {
+        Target::Named(name.to_owned())
+    }
+
+    /// A cut of the first server from the others; another one after it.
+    fn cluster() -> History {
+        let sides = vec![vec![named("s1")], vec![named("s2"), named("s3")]];
+        let cut = FaultKind::Cut {
+            topology: Topology::Sides(sides),
+            refuses: false,
+        };
+        let mut history = History::cluster(Splits::default(), vec![cut.clone(), cut]);
+        history.wait(60_000);
+        history
+    }
+
+    fn both() -> Vec<Identity> {
+        vec![server(2, 1), server(3, 1)]
+    }
+
+    #[test]
+    fn a_side_that_is_preferred_acts_after_stable_after() {
+        let mut history = cluster();
+        history.fault(0, true, &[1, 2, 3]).wait(26_000);
+        history.rosters(&server(2, 1), 4, both());
+        history.wait(60_000).looks();
+        assert_eq!(history.verdict(), Ok(()));
+    }
+
+    #[test]
+    fn nobody_is_left_out_before_its_time_or_for_nothing() {
+        let mut history = cluster();
+        history.fault(0, true, &[1, 2, 3]).wait(10_000);
+        history.rosters(&server(2, 1), 4, both());
+        assert_eq!(history.fails(), "splits/hasty");
+        let mut history = cluster();
+        history.fault(0, true, &[3]).wait(26_000);
+        history.rosters(&server(2, 1), 4, both());
+        assert_eq!(history.fails(), "splits/needless");
+    }
+
+    #[test]
+    fn a_side_that_is_not_preferred_announces_and_waits() {
+        let alone = || vec![server(1, 1)];
+        let mut history = cluster();
+        history.fault(0, true, &[1, 2, 3]).wait(26_000);
+        history.rosters(&server(1, 1), 4, alone());
+        assert_eq!(history.fails(), "splits/not announced");
+        for (millis, good) in [(1_000, false), (2_100, true)] {
+            let mut history = cluster();
+            history.fault(0, true, &[1, 2, 3]).wait(26_000);
+            history.announces(&server(1, 1)).wait(millis);
+            history.rosters(&server(1, 1), 4, alone());
+            assert_eq!(history.verdict().is_ok(), good, "{millis} ms");
+        }
+    }
+
+    #[test]
+    fn an_announcement_of_another_spares_the_preferred_side_its_wait() {
+        let mut history = cluster();
+        history.fault(0, true, &[1, 2, 3]).wait(10_000);
+        history.announces(&server(1, 1)).wait(100);
+        history.rosters(&server(2, 1), 4, both());
+        assert_eq!(history.verdict(), Ok(()));
+    }
+
+    #[test]
+    fn a_cut_that_nobody_decides_and_a_dead_server_that_stays_are_violations() {
+        let mut history = cluster();
+        history.fault(0, true, &[1, 2, 3]).wait(40_000).looks();
+        assert_eq!(history.fails(), "splits/undecided");
+        let mut history = cluster();
+        history.dies(&server(3, 1)).wait(40_000).looks();
+        assert_eq!(history.fails(), "splits/the dead stay");
+        let mut history = cluster();
+        history
+            .dies(&server(3, 1))
+            .fault(1, true, &[1, 2])
+            .wait(30_000)
+            .looks();
+        assert_eq!(history.verdict(), Ok(()));
+    }
+
+    #[test]
+    fn who_leaves_is_taken_off_at_any_time() {
+        let mut history = cluster();
+        history
+            .input(3, &Input::Command(Command::Leave))
+            .wait(2_000);
+        history.rosters(&server(1, 1), 4, vec![server(1, 1), server(2, 1)]);
+        assert_eq!(history.verdict(), Ok(()));
+    }
+}
