@@ -6,6 +6,8 @@
 mod faults;
 #[path = "madsim/jobs.rs"]
 mod jobs;
+#[path = "madsim/judged.rs"]
+mod judged;
 #[path = "madsim/speed.rs"]
 mod speed;
 #[path = "madsim/watcher.rs"]
