@@ -15,7 +15,7 @@ use std::collections::BTreeSet;
 impl Jobs {
     /// Takes a listing. An older version than the one that is known is an old answer: passed over.
     pub(super) fn observe(&mut self, found: &Snapshot, read: u64, desk: &mut Desk) {
-        let folder = desk.layout.jobs(&desk.launch.context);
+        let folder = desk.keys.jobs.clone();
         let mut present = BTreeSet::new();
         self.more = false;
         for (key, stored) in found.in_folder(&folder) {

@@ -126,7 +126,7 @@ impl Attempt {
         if fate.is_some() {
             return self.soften(fate);
         }
-        let key = desk.layout.life(&desk.launch.context);
+        let key = desk.keys.life.clone();
         match look::<LifeRecord>(found, &key, "a sign of life") {
             Ok(Some(life)) => fate_of(self.life.observe(life, read, desk)),
             Ok(None) => Some(Fate::Lost(format!("`{key}` is gone"))),
@@ -159,7 +159,7 @@ impl Attempt {
 
     /// A fence that a read shows lost is lost: every read is a barrier (W1, B2).
     fn fence(&mut self, found: &Snapshot, desk: &mut Desk) -> Option<Fate> {
-        match standing(&desk.launch, &desk.layout, found) {
+        match standing(&desk.launch, &desk.keys.owner, found) {
             Ok(Standing::Mine(version)) => {
                 self.fence = version;
                 None
@@ -173,7 +173,7 @@ impl Attempt {
             }
             Ok(Standing::Lost(why)) => Some(Fate::Lost(why)),
             Err(error) => {
-                let key = desk.layout.owner(&desk.launch.context);
+                let key = desk.keys.owner.clone();
                 desk.warn_of(&key, error.to_string());
                 None
             }
@@ -327,8 +327,7 @@ impl Attempt {
         let layout = &desk.layout;
         self.jobs.asked = self.jobs.in_doubt();
         let done = self.jobs.asked.iter().map(|id| layout.done(id));
-        Query::keys(done.chain([layout.owner(&desk.launch.context)]))
-            .with_folder(layout.jobs(&desk.launch.context))
+        Query::keys(done.chain([desk.keys.owner.clone()])).with_folder(desk.keys.jobs.clone())
     }
 
     /// The times at which something is to be done.
@@ -353,7 +352,7 @@ fn fate_of(written: Written) -> Option<Fate> {
 
 /// A context that is final or gone has no attempt any more.
 fn context_over(found: &Snapshot, desk: &mut Desk) -> Option<Fate> {
-    let key = desk.layout.context(&desk.launch.context);
+    let key = desk.keys.context.clone();
     match look::<ContextRecord>(found, &key, "a context") {
         Ok(Some(context)) if context.value.state.is_final() => {
             let state = context.value.state.name();

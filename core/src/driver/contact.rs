@@ -23,7 +23,9 @@ pub(super) struct Contact {
     /// The last roster that names anybody.
     roster: Roster,
     /// Whom each server named in its last confirmation.
-    named: BTreeMap<Address, BTreeSet<Address>>,
+    named: BTreeMap<Address, Vec<Identity>>,
+    /// Whom to dial was worked out from the present roster and names.
+    settled: bool,
     dialled: Option<BTreeSet<Address>>,
     rejected: BTreeMap<Address, String>,
     sequence: u64,
@@ -66,11 +68,13 @@ impl Contact {
 
     /// Takes a roster that was read.
     pub(super) fn observe(&mut self, roster: Roster) {
-        let listed: BTreeSet<Address> = addresses(&roster.listed).collect();
-        if listed.is_empty() || roster.generation < self.roster.generation {
+        if roster.listed.is_empty() || roster.generation < self.roster.generation {
             return;
         }
-        self.named.retain(|address, _| listed.contains(address));
+        let listed = |address: &Address| roster.listed.iter().any(|one| one.address == *address);
+        let before = self.named.len();
+        self.named.retain(|address, _| listed(address));
+        self.settled &= self.named.len() == before && self.roster == roster;
         self.roster = roster;
     }
 
@@ -87,10 +91,11 @@ impl Contact {
             self.beats.retain(|(one, _)| *one > sequence);
         }
         let bound = desk.config.limits().members_max;
-        let known = self.named.contains_key(&from.address);
-        if known || self.named.len() < bound {
-            let servers = addresses(servers).take(bound).collect();
-            self.named.insert(from.address.clone(), servers);
+        let servers = servers.get(..bound).unwrap_or(servers);
+        let known = self.named.get(&from.address).map(Vec::as_slice);
+        if known != Some(servers) && (known.is_some() || self.named.len() < bound) {
+            self.named.insert(from.address.clone(), servers.to_vec());
+            self.settled = false;
         }
     }
 
@@ -116,28 +121,29 @@ impl Contact {
 
     /// Dials when the set changed, beats when it is time, or when ownership changed.
     pub(super) fn pump(&mut self, owns: bool, desk: &mut Desk) {
-        let known = if self.roster.listed.is_empty() {
-            desk.launch.servers.iter().cloned().collect::<BTreeSet<_>>()
-        } else {
-            addresses(&self.roster.listed).collect()
-        };
-        let wanted: BTreeSet<Address> = self
-            .named
-            .values()
-            .flatten()
-            .cloned()
-            .chain(known)
-            .collect();
-        if self.dialled.as_ref() != Some(&wanted) {
-            self.rejected.retain(|address, _| wanted.contains(address));
-            self.dialled = Some(wanted.clone());
-            desk.outbox.push(Output::Dial { addresses: wanted });
+        if !std::mem::replace(&mut self.settled, true) {
+            self.dial(desk);
         }
         let news = std::mem::replace(&mut self.owned, owns) != owns;
         if news || desk.now >= self.beat_at {
             self.beat_at = desk.now.after(desk.config.times().driver_beat);
             let links = self.links.clone();
             self.beat(&links, owns, desk);
+        }
+    }
+
+    fn dial(&mut self, desk: &mut Desk) {
+        let named = self.named.values().flat_map(|servers| addresses(servers));
+        let mut wanted: BTreeSet<Address> = named.collect();
+        if self.roster.listed.is_empty() {
+            wanted.extend(desk.launch.servers.iter().cloned());
+        } else {
+            wanted.extend(addresses(&self.roster.listed));
+        }
+        if self.dialled.as_ref() != Some(&wanted) {
+            self.rejected.retain(|address, _| wanted.contains(address));
+            self.dialled = Some(wanted.clone());
+            desk.outbox.push(Output::Dial { addresses: wanted });
         }
     }
 

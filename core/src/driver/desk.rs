@@ -26,6 +26,8 @@ pub(super) struct Desk {
     pub(super) config: ValidConfig,
     pub(super) launch: DriverLaunch,
     pub(super) layout: Layout,
+    /// The keys of its own context's records.
+    pub(super) keys: Keys,
     pub(super) outbox: Outbox,
     pub(super) now: Time,
     pub(super) store: StoreLink,
@@ -38,10 +40,27 @@ pub(super) struct Desk {
     warned: BTreeSet<Key>,
 }
 
+/// Where the records of a context lie: asked for at each event and each read.
+#[derive(Clone, Debug)]
+pub(super) struct Keys {
+    pub(super) context: Key,
+    pub(super) owner: Key,
+    pub(super) life: Key,
+    /// The folder of its jobs.
+    pub(super) jobs: Key,
+}
+
 impl Desk {
     pub(super) fn new(config: ValidConfig, launch: DriverLaunch, now: Time) -> Self {
+        let layout = Layout::new(&launch.cluster);
         Self {
-            layout: Layout::new(&launch.cluster),
+            keys: Keys {
+                context: layout.context(&launch.context),
+                owner: layout.owner(&launch.context),
+                life: layout.life(&launch.context),
+                jobs: layout.jobs(&launch.context),
+            },
+            layout,
             outbox: Outbox::new(launch.identity.clone()),
             config,
             launch,

@@ -103,7 +103,7 @@ fn put(job: &Job, state: JobState, fence: Version, desk: &mut Desk) -> Transacti
     let transaction = if planted!(JobsUnfenced) {
         transaction
     } else {
-        transaction.check(desk.layout.owner(context), fence)
+        transaction.check(desk.keys.owner.clone(), fence)
     };
     transaction.put(key, encode(&record), job.version)
 }
@@ -164,11 +164,11 @@ fn ended(job: &Job, outcome: Outcome) -> JobRecord {
 }
 
 fn moved(record: &JobRecord, job: &Job, fence: Version, desk: &mut Desk) -> Transaction {
-    let (context, layout) = (&desk.launch.context, &desk.layout);
+    let (context, layout, owner) = (&desk.launch.context, &desk.layout, &desk.keys.owner);
     let moved = desk
         .outbox
         .transaction()
-        .check(layout.owner(context), fence)
+        .check(owner.clone(), fence)
         .delete(layout.job(context, &record.id), job.version);
     let moved = if job.index_missing {
         moved

@@ -85,12 +85,11 @@ impl Life {
         record.driver = Some(desk.launch.identity.incarnation);
         record.phase = self.wanted.clone();
         record.count = record.count.saturating_add(1);
-        let context = &desk.launch.context;
         let transaction = desk
             .outbox
             .transaction()
-            .check(desk.layout.owner(context), fence)
-            .put(desk.layout.life(context), encode(&record), self.version);
+            .check(desk.keys.owner.clone(), fence)
+            .put(desk.keys.life.clone(), encode(&record), self.version);
         let id = transaction.id.clone();
         let ticket = desk.outbox.commit(transaction);
         self.write = Some(Write {

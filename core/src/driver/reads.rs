@@ -34,7 +34,7 @@ impl DriverProcess {
 
     fn observe(&mut self, found: &Snapshot, read: u64) {
         self.observe_cluster(found);
-        let key = self.desk.layout.context(&self.desk.launch.context);
+        let key = self.desk.keys.context.clone();
         match look::<ContextRecord>(found, &key, "a context") {
             Ok(Some(context)) => self.desk.context = Some(context.value),
             Ok(None) => {}
@@ -80,21 +80,16 @@ impl DriverProcess {
 
     pub(super) fn changed(&mut self, change: &Change) {
         let desk = &mut self.desk;
-        let (layout, context) = (&desk.layout, &desk.launch.context);
         match change {
             Change::Everything => {
                 desk.records.mark();
                 desk.listing.mark();
             }
             Change::Record(key) => {
-                let own = [
-                    layout.context(context),
-                    layout.owner(context),
-                    key::cluster(),
-                ];
-                if own.contains(key) {
+                let keys = &desk.keys;
+                if *key == keys.context || *key == keys.owner || *key == key::cluster() {
                     desk.records.mark();
-                } else if key.is_in(&layout.jobs(context)) {
+                } else if key.is_in(&keys.jobs) {
                     desk.listing.mark();
                 }
             }
@@ -106,14 +101,13 @@ impl DriverProcess {
         if !desk.store.is_open() || matches!(self.phase, Phase::Fenced { .. }) {
             return;
         }
-        let context = desk.launch.context.clone();
         if desk.records.is_wanted() {
-            let layout = &desk.layout;
+            let keys = &desk.keys;
             let query = Query::keys([
                 key::cluster(),
-                layout.context(&context),
-                layout.owner(&context),
-                layout.life(&context),
+                keys.context.clone(),
+                keys.owner.clone(),
+                keys.life.clone(),
             ]);
             let ticket = desk.outbox.read(query);
             desk.records.begin(ticket, desk.now);

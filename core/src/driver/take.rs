@@ -8,14 +8,14 @@
 //! | nobody owns it, the intent is ours | take |
 
 use super::DriverLaunch;
-use super::desk::{Desk, look};
+use super::desk::{Desk, Keys, look};
 use super::life::Life;
 use crate::input::Ticket;
 use crate::planted::planted;
 use crate::records::context::{
     ContextRecord, ContextState, DriverPhase, IntentKind, LifeRecord, Owner, OwnerRecord,
 };
-use crate::records::key::{Key, Layout};
+use crate::records::key::Key;
 use crate::records::transaction::{CommitOutcome, Snapshot, Version};
 use crate::records::{RecordError, Versioned, encode};
 use crate::time::Time;
@@ -37,11 +37,10 @@ pub(super) enum Standing {
 /// The record cannot be read: it neither gives nor takes the fence.
 pub(super) fn standing(
     launch: &DriverLaunch,
-    layout: &Layout,
+    key: &Key,
     found: &Snapshot,
 ) -> Result<Standing, RecordError> {
-    let key = layout.owner(&launch.context);
-    let Some(owner) = look::<OwnerRecord>(found, &key, "an owner")? else {
+    let Some(owner) = look::<OwnerRecord>(found, key, "an owner")? else {
         return Ok(Standing::Lost(format!("`{key}` is gone")));
     };
     let lost = |why: String| Ok(Standing::Lost(format!("context {}: {why}", launch.context)));
@@ -84,25 +83,21 @@ enum Decision {
 ///
 /// # Errors
 /// A record that the decision rests on cannot be read.
-fn decide(
-    launch: &DriverLaunch,
-    layout: &Layout,
-    found: &Snapshot,
-) -> Result<Decision, RecordError> {
-    let key = layout.context(&launch.context);
-    let Some(context) = look::<ContextRecord>(found, &key, "a context")? else {
+fn decide(launch: &DriverLaunch, keys: &Keys, found: &Snapshot) -> Result<Decision, RecordError> {
+    let key = &keys.context;
+    let Some(context) = look::<ContextRecord>(found, key, "a context")? else {
         return Ok(Decision::Lost(format!("`{key}` is not there")));
     };
     if context.value.state.is_final() {
         let state = context.value.state.name();
         return Ok(Decision::Lost(format!("`{key}` is {state} already")));
     }
-    let standing = match standing(launch, layout, found)? {
+    let standing = match standing(launch, &keys.owner, found)? {
         Standing::Lost(why) => return Ok(Decision::Lost(why)),
         other @ (Standing::Mine(_) | Standing::Free(_)) => other,
     };
-    let key = layout.life(&launch.context);
-    let Some(life) = look::<LifeRecord>(found, &key, "a sign of life")? else {
+    let key = &keys.life;
+    let Some(life) = look::<LifeRecord>(found, key, "a sign of life")? else {
         return Ok(Decision::Lost(format!("`{key}` is not there")));
     };
     Ok(match standing {
@@ -150,7 +145,7 @@ impl Taking {
         if self.write.is_some() {
             return Taken::NotYet;
         }
-        match decide(&desk.launch, &desk.layout, found) {
+        match decide(&desk.launch, &desk.keys, found) {
             Ok(Decision::Lost(why)) => Taken::Lost(why),
             Ok(Decision::Mine(fence, life)) => {
                 let life = Life::taken(life.value, life.version, self.sent, desk);
@@ -181,7 +176,7 @@ impl Taking {
         life: Versioned<LifeRecord>,
         desk: &mut Desk,
     ) {
-        let (launch, layout) = (&desk.launch, &desk.layout);
+        let (launch, keys) = (&desk.launch, &desk.keys);
         let driver = launch.identity.incarnation;
         let owned = OwnerRecord {
             owner: Some(Owner {
@@ -199,9 +194,9 @@ impl Taking {
         let transaction = desk
             .outbox
             .transaction()
-            .check(layout.context(&launch.context), context)
-            .put(layout.owner(&launch.context), encode(&owned), owner.version)
-            .put(layout.life(&launch.context), encode(&record), life.version);
+            .check(keys.context.clone(), context)
+            .put(keys.owner.clone(), encode(&owned), owner.version)
+            .put(keys.life.clone(), encode(&record), life.version);
         let ticket = desk.outbox.commit(transaction);
         self.sent = desk.now;
         self.write = Some(Write {

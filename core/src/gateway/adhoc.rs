@@ -60,8 +60,7 @@ impl Creation {
 
     /// The context that was found is no more: begins again, with our call, which was not needed.
     pub(super) fn afresh(&mut self, deadline: Time) {
-        let call = CallRequest::unless(self.new.clone(), deadline, self.job_key.clone());
-        self.call = Box::new(call);
+        *self.call = CallRequest::unless(self.new.clone(), deadline, self.job_key.clone());
     }
 
     pub(super) fn go_on(&mut self, shared: &mut Shared) -> Made {

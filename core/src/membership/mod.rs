@@ -38,7 +38,7 @@ impl Status {
 }
 
 /// A member.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Eq, Serialize, Deserialize)]
 pub struct Member {
     /// Who.
     pub identity: Identity,
@@ -46,4 +46,15 @@ pub struct Member {
     pub status: Status,
     /// Its program's version, for people.
     pub version: String,
+}
+
+impl PartialEq for Member {
+    /// Members are compared with each gossip. To compare two empty texts as texts takes longer than
+    /// all the rest, where `memcmp` loads by mask from their pointers, which point nowhere.
+    fn eq(&self, other: &Self) -> bool {
+        let no_version = self.version.is_empty() && other.version.is_empty();
+        self.identity == other.identity
+            && self.status == other.status
+            && (no_version || self.version == other.version)
+    }
 }

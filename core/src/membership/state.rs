@@ -74,7 +74,10 @@ impl Membership {
     /// is not sound, when it does not contain this server, or when this server does not hear the
     /// sender; what others say about the sender does not matter (membership.md E).
     pub fn receive(&mut self, from: &Identity, to: &Identity, gossip: &Gossip) -> Received {
-        if *to != self.me || gossip.check_beside(&self.gossip).is_err() {
+        // What comes every second in a cluster at rest.
+        let equal = gossip.content_equals(&self.gossip);
+        let sound = || (equal && gossip.is_seen_by_members()) || gossip.check().is_ok();
+        if *to != self.me || !sound() {
             return Received::default();
         }
         let (mine, theirs) = (self.gossip.roster.generation, gossip.roster.generation);
@@ -102,6 +105,9 @@ impl Membership {
         // Two rosters of one generation are of two stores: nothing of it is believed (R1).
         if gossip.roster != self.gossip.roster || !self.gossip.members.contains_key(from) {
             return dropped;
+        }
+        if equal {
+            return self.take_same(gossip);
         }
         self.take_equal(gossip)
     }
@@ -310,26 +316,30 @@ impl Membership {
         }
     }
 
-    fn take_equal(&mut self, theirs: &Gossip) -> Received {
-        let relation = if theirs.content_equals(&self.gossip) {
-            // What comes every second in a cluster at rest: there is nothing to merge but who saw it.
-            if !theirs.seen.is_subset(&self.gossip.seen) {
-                self.state().seen.extend(theirs.seen.iter().cloned());
-            }
-            Relation::Same
-        } else {
-            let merged = self.gossip.merge(theirs);
-            if merged.members.len() > MEMBERS_MAX {
-                return Received::default();
-            }
-            let mine_has_theirs = merged.content_equals(&self.gossip);
-            let theirs_has_mine = merged.content_equals(theirs);
-            self.gossip = Arc::new(merged);
-            Relation::of(mine_has_theirs, theirs_has_mine)
-        };
+    /// An equal state: there is nothing to merge but who has seen it. Equal states of unequal seen
+    /// sets are exchanged too (membership.md R, R4).
+    fn take_same(&mut self, theirs: &Gossip) -> Received {
+        if !theirs.seen.is_subset(&self.gossip.seen) {
+            self.state().seen.extend(theirs.seen.iter().cloned());
+        }
         self.mark_seen();
-        let (changed, reply) = match relation {
-            // Equal states of unequal seen sets are exchanged too (membership.md R, R4).
+        Received {
+            reply: !theirs.seen.contains(&self.me),
+            ..Received::default()
+        }
+    }
+
+    /// A state of an equal roster.
+    fn take_equal(&mut self, theirs: &Gossip) -> Received {
+        let merged = self.gossip.merge(theirs);
+        if merged.members.len() > MEMBERS_MAX {
+            return Received::default();
+        }
+        let mine_has_theirs = merged.content_equals(&self.gossip);
+        let theirs_has_mine = merged.content_equals(theirs);
+        self.gossip = Arc::new(merged);
+        self.mark_seen();
+        let (changed, reply) = match Relation::of(mine_has_theirs, theirs_has_mine) {
             Relation::Same => (false, !theirs.seen.contains(&self.me)),
             Relation::Before => (true, !theirs.seen.contains(&self.me)),
             Relation::After => (false, true),

@@ -9,6 +9,7 @@ pub mod context;
 pub mod job;
 pub mod key;
 pub mod model;
+pub mod orphans;
 pub mod singleton;
 pub mod transaction;
 

@@ -14,9 +14,8 @@
 //! | deleting | the commit of that, under the fence on the office (W2) |
 //! | doubting | whether a commit whose answer was lost was carried out (W4) |
 //!
-//! Not done: objects of the binary store that no record names (a result whose job was never
-//! recorded, a binary whose versions are gone) stay. They need a list of all objects and a time of
-//! grace, since an object is stored before the record that names it.
+//! Objects of the binary store that no record names are swept by the holder's host, which can list
+//! them: see [`crate::records::orphans`].
 
 mod past;
 

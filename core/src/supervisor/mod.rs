@@ -387,11 +387,8 @@ impl Supervisor {
         let newer = std::mem::take(&mut self.newer);
         let mut errors = Vec::new();
         if matches!(work, SupervisorWork::ReadAll(_)) {
-            let mut fresh = View::default();
-            for (key, stored) in &snapshot.records {
-                errors.extend(fresh.absorb(&layout, key, Some(stored)).err());
-            }
-            self.view = fresh;
+            let old = std::mem::take(&mut self.view);
+            (self.view, errors) = View::of(old, &layout, snapshot);
         } else {
             for key in query.keys.iter().filter(|key| !newer.contains(*key)) {
                 let found = snapshot.records.get(key);

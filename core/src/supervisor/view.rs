@@ -5,7 +5,7 @@ use crate::identity::{CallId, ContextId};
 use crate::records::call::CallRecord;
 use crate::records::context::{ContextRecord, LifeRecord, OwnerRecord};
 use crate::records::key::{Key, Layout};
-use crate::records::transaction::{Query, Stored};
+use crate::records::transaction::{Query, Snapshot, Stored};
 use crate::records::{RecordError, Versioned, decode};
 use std::collections::BTreeMap;
 
@@ -44,6 +44,18 @@ impl View {
         folders.iter().any(|folder| key.is_in(folder))
     }
 
+    /// All of it as it was read just now, and what of it cannot be read. What was known already
+    /// is not decoded again.
+    pub(super) fn of(mut old: Self, layout: &Layout, found: &Snapshot) -> (Self, Vec<RecordError>) {
+        let mut fresh = Self::default();
+        let mut errors = Vec::new();
+        for (key, stored) in &found.records {
+            let taken = fresh.take(&mut old, layout, key, Some(stored));
+            errors.extend(taken.err());
+        }
+        (fresh, errors)
+    }
+
     /// Takes over one record as it is in the store now.
     pub(super) fn absorb(
         &mut self,
@@ -51,41 +63,29 @@ impl View {
         key: &Key,
         stored: Option<&Stored>,
     ) -> Result<(), RecordError> {
-        let Some(folder) = key.folder() else {
-            return Ok(());
-        };
-        if folder == layout.calls() {
-            put(
-                &mut self.calls,
-                CallId::new(key.name()),
-                key,
-                "a call",
-                stored,
-            )
-        } else if folder == layout.contexts() {
-            put(
-                &mut self.contexts,
-                ContextId::new(key.name()),
-                key,
-                "a context",
-                stored,
-            )
-        } else if folder == layout.owners() {
-            put(
-                &mut self.owners,
-                ContextId::new(key.name()),
-                key,
-                "an owner",
-                stored,
-            )
-        } else if folder == layout.lives() {
-            put(
-                &mut self.lives,
-                ContextId::new(key.name()),
-                key,
-                "a life",
-                stored,
-            )
+        self.take(&mut Self::default(), layout, key, stored)
+    }
+
+    fn take(
+        &mut self,
+        old: &mut Self,
+        layout: &Layout,
+        key: &Key,
+        stored: Option<&Stored>,
+    ) -> Result<(), RecordError> {
+        let context = || ContextId::new(key.name());
+        if key.is_in(&layout.calls()) {
+            let maps = (&mut self.calls, &mut old.calls);
+            put(maps, CallId::new(key.name()), key, "a call", stored)
+        } else if key.is_in(&layout.contexts()) {
+            let maps = (&mut self.contexts, &mut old.contexts);
+            put(maps, context(), key, "a context", stored)
+        } else if key.is_in(&layout.owners()) {
+            let maps = (&mut self.owners, &mut old.owners);
+            put(maps, context(), key, "an owner", stored)
+        } else if key.is_in(&layout.lives()) {
+            let maps = (&mut self.lives, &mut old.lives);
+            put(maps, context(), key, "a life", stored)
         } else {
             Ok(())
         }
@@ -99,20 +99,22 @@ impl View {
     }
 }
 
+type Records<K, T> = BTreeMap<K, Versioned<T>>;
+
+/// Puts a record into the first of two maps, from the second one if that has this write of it.
 fn put<K: Ord, T: serde::de::DeserializeOwned>(
-    map: &mut BTreeMap<K, Versioned<T>>,
+    (map, old): (&mut Records<K, T>, &mut Records<K, T>),
     id: K,
     key: &Key,
     what: &'static str,
     stored: Option<&Stored>,
 ) -> Result<(), RecordError> {
-    match stored {
-        None => {
-            map.remove(&id);
-        }
-        Some(stored) => {
-            map.insert(id, decode(key, what, stored)?);
-        }
-    }
+    let Some(stored) = stored else {
+        map.remove(&id);
+        return Ok(());
+    };
+    let known = old.remove(&id).filter(|known| known.is_of(stored));
+    let record = known.map_or_else(|| decode(key, what, stored), Ok)?;
+    map.insert(id, record);
     Ok(())
 }

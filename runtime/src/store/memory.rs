@@ -1,6 +1,6 @@
 //! Stores in memory, for tests: the model behind the traits, with switches for what can go wrong.
 
-use super::{BinaryDao, BinaryError, Changes, Content, MetaDataDao};
+use super::{BinaryDao, BinaryError, Changes, Content, MetaDataDao, OBJECTS_PAGE_MAX, ObjectPage};
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use doyen_core::records::model::StoreModel;
@@ -9,7 +9,7 @@ use doyen_core::time::Stamp;
 use futures_util::{StreamExt, stream};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::broadcast;
 use tokio_stream::wrappers::BroadcastStream;
 
@@ -148,8 +148,11 @@ impl MetaDataDao for MemoryStore {
 /// Binaries in memory; a clone is another client of the same store.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryBinaries {
-    objects: Arc<Mutex<BTreeMap<String, Bytes>>>,
+    objects: Arc<Mutex<Objects>>,
 }
+
+/// Contents, and when each was put last.
+type Objects = BTreeMap<String, (Bytes, SystemTime)>;
 
 impl MemoryBinaries {
     /// An empty store.
@@ -158,9 +161,20 @@ impl MemoryBinaries {
         Self::default()
     }
 
-    fn objects(&self) -> MutexGuard<'_, BTreeMap<String, Bytes>> {
+    /// Makes an object older by this, as if it had been put so much earlier.
+    pub fn grow_older(&self, name: &str, by: Duration) {
+        if let Some((_, put)) = self.objects().get_mut(name) {
+            *put = put.checked_sub(by).unwrap_or(UNIX_EPOCH);
+        }
+    }
+
+    fn objects(&self) -> MutexGuard<'_, Objects> {
         self.objects.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn age(now: SystemTime, put: SystemTime) -> Duration {
+    now.duration_since(put).unwrap_or_default()
 }
 
 /// Bytes of one piece of a stream.
@@ -174,15 +188,17 @@ impl BinaryDao for MemoryBinaries {
             whole.extend_from_slice(&piece?);
         }
         let mut objects = self.objects();
-        let stored = objects
+        let now = SystemTime::now();
+        let (stored, put) = objects
             .entry(name.to_owned())
-            .or_insert_with(|| whole.freeze());
+            .or_insert_with(|| (whole.freeze(), now));
+        *put = now;
         Ok(u64::try_from(stored.len()).unwrap_or(u64::MAX))
     }
 
     async fn get(&self, name: &str) -> Result<Content, BinaryError> {
         let found = self.objects().get(name).cloned();
-        let mut rest = found.ok_or_else(|| BinaryError::NotFound(name.to_owned()))?;
+        let (mut rest, _) = found.ok_or_else(|| BinaryError::NotFound(name.to_owned()))?;
         let pieces = std::iter::from_fn(move || {
             (!rest.is_empty()).then(|| Ok(rest.split_to(PIECE.min(rest.len()))))
         });
@@ -196,6 +212,37 @@ impl BinaryDao for MemoryBinaries {
 
     async fn list(&self) -> Result<Vec<String>, BinaryError> {
         Ok(self.objects().keys().cloned().collect())
+    }
+
+    async fn page(&self, after: Option<&str>) -> Result<ObjectPage, BinaryError> {
+        let now = SystemTime::now();
+        let objects = self.objects();
+        let behind = objects
+            .iter()
+            .filter(|(name, _)| after.is_none_or(|after| name.as_str() > after));
+        let mut found: Vec<(String, Duration)> = behind
+            .take(OBJECTS_PAGE_MAX + 1)
+            .map(|(name, (_, put))| (name.clone(), age(now, *put)))
+            .collect();
+        let is_last = found.len() <= OBJECTS_PAGE_MAX;
+        found.truncate(OBJECTS_PAGE_MAX);
+        let next = found.last().filter(|_| !is_last);
+        Ok(ObjectPage {
+            next: next.map(|(name, _)| name.clone()),
+            objects: found,
+        })
+    }
+
+    async fn delete_older(&self, name: &str, than: Duration) -> Result<bool, BinaryError> {
+        let now = SystemTime::now();
+        let mut objects = self.objects();
+        let goes = objects
+            .get(name)
+            .is_some_and(|(_, put)| age(now, *put) >= than);
+        if goes {
+            objects.remove(name);
+        }
+        Ok(goes)
     }
 }
 
@@ -220,6 +267,19 @@ mod tests {
     async fn the_binaries_in_memory_pass_the_conformance_suite() {
         let store = MemoryBinaries::new();
         check_binaries(|| Arc::new(store.clone())).await;
+    }
+
+    #[tokio::test]
+    async fn an_object_that_is_put_again_is_young_again() {
+        let (store, day) = (MemoryBinaries::new(), Duration::from_secs(86_400));
+        let content = || stream::iter([Ok(Bytes::from_static(b"x"))]).boxed();
+        store.put("a", content()).await.unwrap();
+        store.grow_older("a", day);
+        assert!(store.page(None).await.unwrap().objects[0].1 >= day);
+        store.put("a", content()).await.unwrap();
+        assert!(!store.delete_older("a", day).await.unwrap());
+        store.grow_older("a", day);
+        assert!(store.delete_older("a", day).await.unwrap());
     }
 
     #[tokio::test]

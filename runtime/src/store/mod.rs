@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use doyen_core::records::transaction::{Change, CommitOutcome, Query, ReadOutcome, Transaction};
 use futures_util::stream::BoxStream;
+use std::time::Duration;
 
 /// A stream of changes; ends when the store is closed.
 pub type Changes = BoxStream<'static, Change>;
@@ -42,7 +43,7 @@ pub trait MetaDataDao: Send + Sync + 'static {
 #[async_trait]
 pub trait BinaryDao: Send + Sync + 'static {
     /// Stores an object under `name`, streamed: never whole in memory. Visible whole or not at all.
-    /// An object that is there already is left as it is.
+    /// An object that is there already is left as it is, and is as young as a new one.
     ///
     /// # Errors
     /// What the backend said, or what the content stream said; nothing is visible then.
@@ -65,6 +66,39 @@ pub trait BinaryDao: Send + Sync + 'static {
     /// # Errors
     /// What the backend said.
     async fn list(&self) -> Result<Vec<String>, BinaryError>;
+
+    /// Some of the objects with their ages, at most [`OBJECTS_PAGE_MAX`]: those behind `after`, the
+    /// `next` of the page before; `None` for the first page. An object that is there all the while
+    /// is on one page. A backend that does not know ages lists nothing here.
+    ///
+    /// # Errors
+    /// What the backend said.
+    async fn page(&self, after: Option<&str>) -> Result<ObjectPage, BinaryError> {
+        let _ = after;
+        Ok(ObjectPage::default())
+    }
+
+    /// Removes an object unless it is younger than this; says whether it did. A put of this name
+    /// that is answered meanwhile keeps the object, or has stored it anew.
+    ///
+    /// # Errors
+    /// What the backend said.
+    async fn delete_older(&self, name: &str, age: Duration) -> Result<bool, BinaryError> {
+        let _ = (name, age);
+        Ok(false)
+    }
+}
+
+/// The most objects of one page.
+pub const OBJECTS_PAGE_MAX: usize = 1_000;
+
+/// A part of the list of all objects.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ObjectPage {
+    /// Names, and the time since each was put last, by the backend's clock.
+    pub objects: Vec<(String, Duration)>,
+    /// Where the next page begins; `None` on the last one.
+    pub next: Option<String>,
 }
 
 /// Why an object could not be stored or read.

@@ -3,6 +3,7 @@
 mod driver;
 mod fetch;
 mod server;
+mod sweep;
 
 use crate::cli::{DriverArgs, KeeperArgs, StoreArgs, exit};
 use crate::config::Settings;

@@ -1,6 +1,7 @@
 //! `doyen server`: one job server, put together.
 
 use super::Failure;
+use super::sweep::{Sweeper, sweep};
 use crate::binaries::files::FileBinaries;
 use crate::cli::exit;
 use crate::config::{Settings, StoreKind, parse_untrusted};
@@ -56,6 +57,8 @@ pub(super) async fn run(settings: Settings) -> Result<u8, Failure> {
         "server started"
     );
     tokio::spawn(follow(handle.clone(), surroundings));
+    let sweeper = Sweeper::new(Arc::clone(&metadata), Arc::clone(&binaries));
+    tokio::spawn(sweep(sweeper, handle.clone()));
 
     let (stop_http, http_stops) = oneshot::channel::<()>();
     let router = http::router(Http {

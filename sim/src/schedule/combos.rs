@@ -302,15 +302,18 @@ impl Draw<'_> {
     /// Accidents at the very first acts, when nobody has founded the cluster yet.
     fn formation_and_accident(&mut self) -> Vec<Fault> {
         let mut faults = Vec::new();
-        for target in self.cast.servers.clone() {
-            if self.stream.percent(60) {
+        let starts = self.starts.clone();
+        for (target, start) in self.cast.servers.clone().into_iter().zip(starts) {
+            // Who is not there yet cannot be hit.
+            let at = At(start.0.saturating_add(1));
+            if at < self.heal && self.stream.percent(60) {
                 let act = if self.stream.percent(70) {
                     Act::Commit
                 } else {
                     Act::Read
                 };
                 let (nth, what) = (self.stream.between_u32(1, 3), self.accident());
-                faults.push(self.accident_at(At(0), target, act, nth, what));
+                faults.push(self.accident_at(at, target, act, nth, what));
             }
         }
         if self.stream.percent(30) {

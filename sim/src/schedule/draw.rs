@@ -12,6 +12,8 @@ const LONGEST: At = At::from_secs(120);
 /// What faults are drawn from.
 pub(super) struct Draw<'a> {
     pub(super) cast: Cast,
+    /// When each server of the cast is started first.
+    pub(super) starts: Vec<At>,
     pub(super) swarm: &'a Swarm,
     pub(super) heal: At,
     pub(super) stream: Stream,

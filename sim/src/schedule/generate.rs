@@ -53,13 +53,15 @@ pub fn generate(seed: u64, profile: &ValidProfile) -> Schedule {
     let asks = stream.between(u64::from(profile.asks.least), u64::from(profile.asks.most));
     let workload = workload::draw(&cast, &contexts, asks, heal, stream);
     let cast = known(cast, &workload);
-    let faults = faults(seed, profile, cast, heal);
+    let starts = servers.iter().map(|server| server.start).collect();
+    let faults = faults(seed, profile, cast, starts, heal);
     let mut schedule = Schedule {
         format: FORMAT,
         rules: RULES,
         name: format!("seed-{seed}"),
         story: String::new(),
         expect: Expect::Pass,
+        catches: Vec::new(),
         seed,
         seeds: BTreeMap::new(),
         servers,
@@ -166,11 +168,12 @@ fn heal(common: &BTreeMap<String, Setting>, stream: &mut Stream) -> At {
     At(decided.0.saturating_add(more.0))
 }
 
-fn faults(seed: u64, profile: &Profile, cast: Cast, heal: At) -> Vec<Fault> {
+fn faults(seed: u64, profile: &Profile, cast: Cast, starts: Vec<At>, heal: At) -> Vec<Fault> {
     let mut stream = Stream::of(seed, "swarm");
     let swarm = Swarm::draw(profile, &mut stream);
     let mut draw = Draw {
         cast,
+        starts,
         swarm: &swarm,
         heal,
         stream: Stream::of(seed, "faults"),

@@ -19,6 +19,7 @@ pub mod profile;
 pub mod settings;
 mod stream;
 pub mod swarm;
+pub mod sweep;
 mod tagged;
 mod text;
 pub mod topology;

@@ -34,6 +34,9 @@ pub struct Schedule {
     /// What a run of it is expected to end with.
     #[serde(default, skip_serializing_if = "tagged::is_default")]
     pub expect: Expect,
+    /// The planted bugs that a run of it shows, by name: each is what a rule keeps out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub catches: Vec<String>,
     /// The seed of the run's random streams; each purpose and node has a stream of its own.
     pub seed: u64,
     /// Seeds of single purposes that differ from what `seed` gives, by the purpose's name.

@@ -11,6 +11,7 @@ const ORDER: &[&str] = &[
     "name",
     "story",
     "expect",
+    "catches",
     "seed",
     "seeds",
     "start",

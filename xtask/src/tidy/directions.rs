@@ -8,7 +8,7 @@ use super::{Complaint, Source};
 const LAYERS: [&[&str]; 9] = [
     &["identity", "time"],
     &["records"],
-    &["config"],
+    &["config", "planted"],
     &["gossip", "membership", "reachability", "wire"],
     &[
         "input",

@@ -3,8 +3,9 @@
 use crate::identity::{ContextId, JobId};
 use crate::records::call::{CallRecord, KeyObject};
 use crate::records::context::ContextRecord;
-use crate::records::job::{JobContextRecord, JobRecord, JobState, Payload};
+use crate::records::job::{JobContextRecord, JobRecord, JobState};
 use crate::records::key::{Key, Layout};
+use crate::records::orphans::payloads;
 use crate::records::transaction::{Query, Snapshot, Stored, Version};
 use crate::records::{RecordError, Versioned, decode};
 use crate::time::Stamp;
@@ -164,7 +165,7 @@ impl Rules {
         let job = job.value;
         let mut item = self.item(key, stored, job_key(layout, &job))?;
         if item.record.is_some() {
-            item.objects = objects(job);
+            item.objects = objects(&job);
         }
         Some(item)
     }
@@ -224,7 +225,7 @@ impl Rules {
             record: item.record.clone(),
             key: job_key(layout, &job),
             job: Some((place, stored.version)),
-            objects: objects(job),
+            objects: objects(&job),
             ..Item::default()
         })
     }
@@ -236,13 +237,8 @@ fn job_key(layout: &Layout, job: &JobRecord) -> Option<(Key, KeyObject)> {
     Some((layout.idempotency(digest), object))
 }
 
-fn objects(job: JobRecord) -> Vec<String> {
-    let payloads = [Some(job.config), job.result];
-    let named = payloads.into_iter().flatten().filter_map(|one| match one {
-        Payload::Inline(_) => None,
-        Payload::Object(name) => Some(name),
-    });
-    named.collect()
+fn objects(job: &JobRecord) -> Vec<String> {
+    payloads(job).cloned().collect()
 }
 
 #[cfg(test)]

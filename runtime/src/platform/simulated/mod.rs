@@ -26,8 +26,6 @@ mod random;
 mod sockets;
 mod tasks;
 mod tcp;
-#[cfg(test)]
-mod tests;
 mod timers;
 pub(crate) mod watch;
 

@@ -1,11 +1,13 @@
 //! What every store of binaries must do.
 
 use super::random;
-use crate::store::{BinaryDao, BinaryError, Content};
+use crate::store::{BinaryDao, BinaryError, Content, OBJECTS_PAGE_MAX};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 const PIECE: usize = 64 * 1024;
 /// Pieces of the large object: 64 MiB.
@@ -24,6 +26,7 @@ pub async fn check_binaries(make: impl Fn() -> Arc<dyn BinaryDao>) {
     check_failed_content_leaves_nothing(&*one, &format!("failed-{run}")).await;
     check_existing_object_is_left(&*one, &*other, &format!("existing-{run}")).await;
     check_list_and_delete(&*one, &*other, &run).await;
+    check_pages(&*one, &*other, &run).await;
     check_odd_names(&*one, &run).await;
     check_concurrent_puts(&one, &other, &format!("race-{run}")).await;
 }
@@ -98,6 +101,60 @@ async fn check_failed_content_leaves_nothing(dao: &dyn BinaryDao, name: &str) {
     stored(dao, name, "whole").await;
     assert_eq!(text(dao, name).await, "whole", "after a failed put");
     deleted(dao, name).await;
+}
+
+/// More objects than one page has: each on one page, with its age; deleted only when old enough.
+async fn check_pages(one: &dyn BinaryDao, other: &dyn BinaryDao, run: &str) {
+    const HOUR: Duration = Duration::from_secs(3_600);
+    let wanted: BTreeSet<String> = (0..=OBJECTS_PAGE_MAX)
+        .map(|n| format!("page-{run}-{n}"))
+        .collect();
+    for name in &wanted {
+        stored(one, name, "x").await;
+    }
+    let (mut found, mut after, mut pages) = (Vec::new(), None, 0);
+    loop {
+        let page = other.page(after.as_deref()).await;
+        let page = page.unwrap_or_else(|e| panic!("page behind {after:?}: {e}"));
+        assert!(page.objects.len() <= OBJECTS_PAGE_MAX, "a page is too long");
+        pages += 1;
+        let ours = page
+            .objects
+            .into_iter()
+            .filter(|(name, _)| wanted.contains(name));
+        found.extend(ours);
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert!(
+        pages > 1 && found.len() == wanted.len(),
+        "{} in {pages}",
+        found.len()
+    );
+    let names: BTreeSet<String> = found.iter().map(|(name, _)| name.clone()).collect();
+    assert_eq!(names, wanted, "pages have each object once");
+    let oldest = found.iter().map(|(_, age)| *age).max();
+    assert!(oldest < Some(HOUR), "objects are of now: {oldest:?}");
+    for name in &wanted {
+        let young = one.delete_older(name, HOUR).await;
+        assert!(matches!(young, Ok(false)), "`{name}` is young: {young:?}");
+    }
+    assert_eq!(
+        text(other, wanted.first().map_or("", String::as_str)).await,
+        "x"
+    );
+    for name in &wanted {
+        for goes in [true, false] {
+            let gone = one.delete_older(name, Duration::ZERO).await;
+            assert!(
+                gone.as_ref().is_ok_and(|gone| *gone == goes),
+                "`{name}`: {gone:?}"
+            );
+        }
+    }
+    missing(other, wanted.first().map_or("", String::as_str)).await;
 }
 
 async fn check_existing_object_is_left(one: &dyn BinaryDao, other: &dyn BinaryDao, name: &str) {

@@ -36,6 +36,7 @@ pub(crate) fn schedule(servers: u16, faults: Vec<FaultKind>) -> Schedule {
         name: String::new(),
         story: String::new(),
         expect: Default::default(),
+        catches: Vec::new(),
         seed: 1,
         seeds: BTreeMap::new(),
         servers: (1..=servers).map(server).collect(),
