@@ -26,6 +26,8 @@ mod random;
 mod sockets;
 mod tasks;
 mod tcp;
+#[cfg(test)]
+mod tests;
 mod timers;
 pub(crate) mod watch;
 

@@ -96,6 +96,7 @@ impl World {
                     main_class: format!("{word}-{}", lasts.0),
                     class_path: Vec::new(),
                     config: Payload::Inline("{}".to_owned()),
+                    adhoc: None,
                     sync: *sync,
                     user: USER.to_owned(),
                     key,

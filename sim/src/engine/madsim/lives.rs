@@ -20,8 +20,6 @@ use doyen_runtime::simulated::sleep_until;
 use madsim::runtime::Handle;
 use std::sync::Arc;
 
-/// Where servers listen.
-pub(super) const PORT: u16 = 2552;
 /// How long the service manager waits before it starts a server that went down again.
 const RESTART_NANOS: u64 = 1_000_000_000;
 

@@ -3,17 +3,15 @@
 use super::conditions::Conditions;
 use super::faults::{self, Hits, nanos};
 use super::journal::{self, Journal, Noted};
-use super::lives::PORT;
 use super::recording::Recording;
-use super::settings;
 use super::store::Store;
 use super::streams::Streams;
 use super::world::{Kind, State, World};
 use crate::engine::{HarnessFault, Ran};
 use crate::schedule::model::{Ask, Request, Schedule, Target};
+use crate::schedule::settings::{self, address_of};
 use crate::trace::seen::{Ended, NodeId, Phase, Sink};
 use doyen_core::config::ValidConfig;
-use doyen_core::identity::Address;
 use doyen_core::records::model::StoreModel;
 use doyen_runtime::simulated::{Net, sleep_until};
 use madsim::runtime::{Handle, Runtime};
@@ -92,21 +90,12 @@ pub(super) fn run(
 }
 
 fn configs(schedule: &Schedule) -> Result<(Vec<ValidConfig>, ValidConfig), HarnessFault> {
-    let address = |name: &String| Address::new(name.clone(), PORT);
-    let all: Vec<Address> = schedule.servers.iter().map(|s| address(&s.name)).collect();
-    let mut configs = Vec::new();
-    for server in &schedule.servers {
-        let seeds = if server.seed_list.is_empty() {
-            all.clone()
-        } else {
-            server.seed_list.iter().map(address).collect()
-        };
-        configs.push(settings::config(
-            seeds,
-            &[&schedule.settings, &server.settings],
-        )?);
-    }
-    Ok((configs, settings::config(all, &[&schedule.settings])?))
+    let config = |server| {
+        settings::config_of(schedule, server)
+            .map_err(|error| HarnessFault(format!("the schedule's settings: {error}")))
+    };
+    let servers = schedule.servers.iter().map(|server| config(Some(server)));
+    Ok((servers.collect::<Result<_, _>>()?, config(None)?))
 }
 
 struct Play<'a> {
@@ -149,7 +138,7 @@ impl Play<'_> {
     async fn play(&mut self) -> Ran {
         for server in self.schedule.servers.iter().enumerate() {
             let (n, server) = server;
-            let address = Address::new(server.name.clone(), PORT);
+            let address = address_of(&server.name);
             self.world
                 .add_place(server.name.clone(), address, Kind::Server(n));
         }
