@@ -8,7 +8,7 @@ use doyen_core::input::{Input, LinkEvent, RequestId};
 use doyen_core::output::Answer;
 use doyen_core::records::call::CallOutcome;
 use doyen_core::records::job::{JobRefusal, JobState};
-use doyen_sim::world::World;
+use doyen_sim::world::story::Story as World;
 use std::time::Duration;
 
 #[track_caller]
@@ -33,7 +33,7 @@ fn a_context_is_created_used_and_deleted_through_any_server() {
             Answer::Call(CallOutcome::ContextExists)
         );
         for other in &all {
-            let job = submit(&mut world, other, &name, "sleep-100", true);
+            let job = submit(&mut world, other, &name, "sleep-100ms", true);
             let Answer::JobDone(job) = answer(&mut world, job) else {
                 panic!("{}", world.story())
             };
@@ -71,7 +71,7 @@ fn a_creation_survives_the_death_of_its_holder_at_any_moment() {
             "killed after {step} steps: {outcome:?}\n{}",
             world.story()
         );
-        let job = submit(&mut world, &rest[1], "etl", "sleep-10", true);
+        let job = submit(&mut world, &rest[1], "etl", "sleep-10ms", true);
         assert!(matches!(answer(&mut world, job), Answer::JobDone(_)));
         let request = delete(&mut world, &rest[1], "etl");
         let gone = answer(&mut world, request);
@@ -109,7 +109,7 @@ fn a_deletion_survives_the_death_of_its_holder_at_any_moment() {
 fn a_driver_outlives_all_servers_and_its_result_is_read_later() {
     let (mut world, all) = cluster(2, 3);
     created(&mut world, &all[0], "etl");
-    let job = submit(&mut world, &all[0], "etl", "sleep-30000", false);
+    let job = submit(&mut world, &all[0], "etl", "sleep-30000ms", false);
     let Answer::JobAccepted(accepted) = answer(&mut world, job) else {
         panic!()
     };
@@ -130,7 +130,7 @@ fn a_driver_outlives_all_servers_and_its_result_is_read_later() {
         "{}",
         world.story()
     );
-    let job = submit(&mut world, &all[1], "etl", "sleep-1", true);
+    let job = submit(&mut world, &all[1], "etl", "sleep-1ms", true);
     assert!(matches!(answer(&mut world, job), Answer::JobDone(_)));
 }
 
@@ -138,7 +138,7 @@ fn a_driver_outlives_all_servers_and_its_result_is_read_later() {
 fn a_killed_driver_ends_its_context_and_its_jobs() {
     let (mut world, all) = cluster(3, 4);
     created(&mut world, &all[1], "etl");
-    let job = submit(&mut world, &all[2], "etl", "sleep-600000", true);
+    let job = submit(&mut world, &all[2], "etl", "sleep-600000ms", true);
     world.run_for(secs(1));
     let driver = world.drivers()[0].clone();
     world.kill(&driver);
@@ -160,10 +160,10 @@ fn the_ninth_job_finds_no_slot() {
     let (mut world, all) = cluster(1, 6);
     created(&mut world, &all[0], "etl");
     for _ in 0..8 {
-        let job = submit(&mut world, &all[0], "etl", "sleep-60000", false);
+        let job = submit(&mut world, &all[0], "etl", "sleep-60000ms", false);
         assert!(matches!(answer(&mut world, job), Answer::JobAccepted(_)));
     }
-    let job = submit(&mut world, &all[0], "etl", "sleep-1", false);
+    let job = submit(&mut world, &all[0], "etl", "sleep-1ms", false);
     let refused = answer(&mut world, job);
     assert_eq!(refused, Answer::JobRefused(JobRefusal::NoSlots { max: 8 }));
 }
@@ -176,7 +176,7 @@ fn what_is_past_is_deleted_and_what_is_not_stays() {
     });
     let run = |world: &mut World, name: &str| {
         created(world, &all[0], name);
-        let job = submit(world, &all[0], name, "sleep-5", true);
+        let job = submit(world, &all[0], name, "sleep-5ms", true);
         assert!(matches!(answer(world, job), Answer::JobDone(_)));
         let gone = delete(world, &all[0], name);
         answer(world, gone);
@@ -218,7 +218,7 @@ fn a_driver_that_only_another_server_hears_is_not_lost() {
     assert_eq!(world.drivers(), [driver], "{}", world.story());
     world.heal();
     world.run_for(secs(5));
-    let job = submit(&mut world, &all[1], "etl", "sleep-10", true);
+    let job = submit(&mut world, &all[1], "etl", "sleep-10ms", true);
     let answer = answer(&mut world, job);
     assert!(matches!(answer, Answer::JobDone(_)), "{answer:?}");
 }
@@ -251,7 +251,7 @@ fn a_keyed_job_without_a_context_is_one_job_in_one_context_wherever_it_is_repeat
         let mut requests = Vec::new();
         let servers = all.iter().cycle().skip(if step % 2 == 0 { 0 } else { 1 });
         for (n, at) in (0..6).zip(servers) {
-            requests.push(repeat_alone(&mut world, at, n, "sleep-50"));
+            requests.push(repeat_alone(&mut world, at, n, "sleep-50ms"));
             world.run_for(Duration::from_millis(u64::from(step) * 10));
         }
         let first = job_of(&mut world, requests[0]);
@@ -261,7 +261,7 @@ fn a_keyed_job_without_a_context_is_one_job_in_one_context_wherever_it_is_repeat
         world.run_for(secs(70));
         assert_eq!(world.drivers(), [], "{}", world.story());
         for at in &all {
-            let again = repeat_alone(&mut world, at, 9, "sleep-50");
+            let again = repeat_alone(&mut world, at, 9, "sleep-50ms");
             assert_eq!(job_of(&mut world, again), first);
         }
         assert_eq!(contexts_made(&world), 1, "{}", world.story());
@@ -280,12 +280,12 @@ fn a_keyed_job_without_a_context_is_one_job_though_a_server_dies() {
             0 => (&rest[0], &holder),
             _ => (&rest[0], &rest[0]),
         };
-        let _lost = repeat_alone(&mut world, asked, 0, "sleep-50");
+        let _lost = repeat_alone(&mut world, asked, 0, "sleep-50ms");
         world.run_for(Duration::from_millis(step * 8));
         world.kill(victim);
         let live: Vec<_> = all.iter().filter(|one| *one != victim).collect();
-        let a = repeat_alone(&mut world, live[0], 1, "sleep-50");
-        let b = repeat_alone(&mut world, live[1], 2, "sleep-50");
+        let a = repeat_alone(&mut world, live[0], 1, "sleep-50ms");
+        let b = repeat_alone(&mut world, live[1], 2, "sleep-50ms");
         let first = job_of(&mut world, a);
         assert_eq!(job_of(&mut world, b), first, "{}", world.story());
         world.run_for(secs(70));

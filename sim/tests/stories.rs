@@ -5,7 +5,7 @@ mod common;
 use common::{answer, cluster, deciding_calls, delete, holder, others, secs, serves, taken_by};
 use doyen_core::output::{Answer, ClusterEvent, StopReason, TakenBy};
 use doyen_core::records::call::CallOutcome;
-use doyen_sim::world::Happened;
+use doyen_sim::world::story::Happened;
 use std::time::Duration;
 
 #[test]
@@ -14,7 +14,11 @@ fn three_servers_that_start_together_make_one_cluster() {
         let (world, all) = cluster(3, seed);
         let founded = |h: &Happened| matches!(h, Happened::Event(ClusterEvent::Founded { .. }));
         assert_eq!(
-            world.history.iter().filter(|(_, _, h)| founded(h)).count(),
+            world
+                .history()
+                .iter()
+                .filter(|(_, _, h)| founded(h))
+                .count(),
             1
         );
         assert_eq!(holder(&world, &all), all[0]);
@@ -62,7 +66,7 @@ fn a_stopped_holder_is_challenged_and_serves_on_as_an_ordinary_member() {
             world.run_for(secs(40));
             assert!(serves(&world, &all));
             let stops = world
-                .history
+                .history()
                 .iter()
                 .filter(|(_, _, h)| matches!(h, Happened::Stopped(StopReason::LeftOut { .. })));
             assert_eq!(stops.count(), 0);
@@ -81,7 +85,7 @@ fn a_holder_that_leaves_grants_its_office() {
         let left = |h: &Happened| matches!(h, Happened::Stopped(StopReason::Left));
         assert!(
             world
-                .history
+                .history()
                 .iter()
                 .any(|(_, at, h)| *at == victim && left(h))
         );

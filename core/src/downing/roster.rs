@@ -13,7 +13,7 @@ use super::keep_oldest::is_preferred;
 use crate::identity::Identity;
 use crate::membership::{Membership, Status};
 use crate::planted::planted;
-use crate::reachability::detector::Detector;
+use crate::reachability::sight::{Seen, Sight};
 use crate::records::cluster::{Generation, Roster};
 use crate::records::encode;
 use crate::records::key;
@@ -124,29 +124,23 @@ impl RosterKeeper {
     }
 
     /// Goes on; `news` tells that beats, roster or membership are others than at the last step.
-    pub(crate) fn step(
-        &mut self,
-        shared: &mut Shared,
-        membership: &Membership,
-        detector: &Detector,
-        news: bool,
-    ) {
+    pub(crate) fn step(&mut self, shared: &mut Shared, seen: Seen<'_>, news: bool) {
         let Some(roster) = shared.roster() else {
             return;
         };
         if !roster.lists(&shared.me) {
             return;
         }
-        self.watch_stability(shared, roster, detector, news);
+        self.watch_stability(shared, roster, seen, news);
         if news {
-            self.exiting = exiting(roster, membership).next().is_some();
+            self.exiting = exiting(roster, seen.membership).next().is_some();
         }
         if self.committing || self.retry_at.is_some_and(|at| shared.now < at) {
             return;
         }
         let next = self
-            .listing(shared, roster, detector)
-            .or_else(|| self.delisting(shared, roster, membership, detector));
+            .listing(shared, roster, seen)
+            .or_else(|| self.delisting(shared, roster, seen));
         if let Some(next) = next {
             self.change(shared, next);
         } else {
@@ -171,16 +165,10 @@ impl RosterKeeper {
         Some(self.retry_at.map_or(due, |at| due.max(at)))
     }
 
-    fn watch_stability(
-        &mut self,
-        shared: &Shared,
-        roster: &Roster,
-        detector: &Detector,
-        news: bool,
-    ) {
+    fn watch_stability(&mut self, shared: &Shared, roster: &Roster, seen: Seen<'_>, news: bool) {
         let mut moved = false;
         if news {
-            self.connected = connected(shared, roster, detector);
+            self.connected.clone_from(seen.sight.connected());
             let others = roster.listed.iter();
             let others = others.filter(|one| !self.connected.contains(*one));
             let unconnected: BTreeSet<_> = others.cloned().collect();
@@ -207,23 +195,21 @@ impl RosterKeeper {
 
     /// F2: the leader lists a joiner of this generation that is connected with every listed server
     /// that the leader is connected with.
-    fn listing(&self, shared: &Shared, roster: &Roster, detector: &Detector) -> Option<Roster> {
-        if self.joiners.is_empty() || shared.leaving || !leads(shared, roster, detector) {
+    fn listing(&self, shared: &Shared, roster: &Roster, seen: Seen<'_>) -> Option<Roster> {
+        if self.joiners.is_empty() || shared.leaving || !leads(shared, roster, seen.sight) {
             return None;
         }
-        let connected = &self.connected;
         let (now, detection, me) = (shared.now, shared.times().detection, &shared.me);
+        let detector = seen.detector;
         let known = |joiner: &Identity| {
             let theirs = detector.heard(joiner).map(|(_, beat)| beat);
             detector.connected(now, detection, me, joiner)
                 && (planted!(ListsUnconnected)
                     || theirs.is_some_and(|theirs| {
-                        connected.iter().filter(|one| *one != me).all(|one| {
+                        self.connected.iter().filter(|one| *one != me).all(|one| {
                             let replaced = one.address == joiner.address;
-                            let heard = detector.heard(one).map(|(_, beat)| beat);
-                            replaced
-                                || (theirs.hears.contains(one)
-                                    && heard.is_some_and(|beat| beat.hears.contains(joiner)))
+                            let hears = theirs.hears.contains(one);
+                            replaced || (hears && is_heard(me, one, joiner, seen))
                         })
                     }))
         };
@@ -306,19 +292,13 @@ impl RosterKeeper {
 
     /// R1: no change waits for convergence; who is Exiting is taken off by the leader at once. A
     /// leaving server that the leader does not take off in time does it itself (ADR 0004).
-    fn delisting(
-        &self,
-        shared: &Shared,
-        roster: &Roster,
-        membership: &Membership,
-        detector: &Detector,
-    ) -> Option<Roster> {
+    fn delisting(&self, shared: &Shared, roster: &Roster, seen: Seen<'_>) -> Option<Roster> {
         if !self.exiting {
             return None;
         }
-        let leaves: BTreeSet<_> = exiting(roster, membership).cloned().collect();
+        let leaves: BTreeSet<_> = exiting(roster, seen.membership).cloned().collect();
         let mine = leaves.contains(&shared.me);
-        if !(leads(shared, roster, detector) || mine) {
+        if !(leads(shared, roster, seen.sight) || mine) {
             return None;
         }
         let gone = if mine {
@@ -340,25 +320,28 @@ impl RosterKeeper {
     }
 }
 
-/// The listed servers that we are connected with, ourselves included (R3).
-fn connected(shared: &Shared, roster: &Roster, detector: &Detector) -> BTreeSet<Identity> {
-    let (now, detection, me) = (shared.now, shared.times().detection, &shared.me);
-    let with = |one: &&Identity| *one == me || detector.connected(now, detection, me, one);
-    roster.listed.iter().filter(with).cloned().collect()
+/// Whether a listed server hears a joiner, which beats to all: its own beats tell, or, when it owes us
+/// none, that it does not say the contrary (R3).
+fn is_heard(me: &Identity, one: &Identity, joiner: &Identity, seen: Seen<'_>) -> bool {
+    if seen.lanes.joins(me, one) {
+        let heard = seen.detector.heard(one);
+        heard.is_some_and(|(_, beat)| beat.hears.contains(joiner))
+    } else {
+        !seen.membership.observers_of(joiner).contains(one)
+    }
 }
 
 /// R2: the leader is the oldest listed server that one sees reachable.
-pub(crate) fn leader(shared: &Shared, roster: &Roster, detector: &Detector) -> Option<Identity> {
-    let hears = detector.hears(shared.now, shared.times().detection);
+pub(crate) fn leader(shared: &Shared, roster: &Roster, sight: &Sight) -> Option<Identity> {
     roster
         .listed
         .iter()
-        .find(|one| **one == shared.me || hears.contains(one))
+        .find(|one| **one == shared.me || sight.sees(one))
         .cloned()
 }
 
-fn leads(shared: &Shared, roster: &Roster, detector: &Detector) -> bool {
-    leader(shared, roster, detector).as_ref() == Some(&shared.me)
+fn leads(shared: &Shared, roster: &Roster, sight: &Sight) -> bool {
+    leader(shared, roster, sight).as_ref() == Some(&shared.me)
 }
 
 /// The listed servers that wait to be taken off.

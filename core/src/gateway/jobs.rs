@@ -2,22 +2,19 @@
 //! (protocol.md J1 to J3).
 
 use super::adhoc::{Creation, Made};
-use super::{DriverLinks, KeyAnswer, Next, create_key, read_key, watch};
+use super::job_writes::{hint, over, submission, withdraw};
+use super::{DriverLinks, KeyAnswer, Next, read_key, watch};
 use crate::identity::{ContextId, JobId};
 use crate::input::NewJob;
 use crate::output::Answer;
 use crate::records::call::{KeyObject, KeyRecord};
 use crate::records::context::{ContextRecord, ContextState, NameRecord, OwnerRecord};
-use crate::records::encode;
 use crate::records::job::{JobContextRecord, JobRecord, JobRefusal, JobState};
 use crate::records::key::Layout;
-use crate::records::transaction::{
-    CommitOutcome, Operation, Query, Snapshot, Transaction, Version,
-};
+use crate::records::transaction::{CommitOutcome, Operation, Query, Snapshot, Transaction};
 use crate::server::follow::decoded;
 use crate::server::shared::Shared;
 use crate::time::Time;
-use crate::wire::Message;
 use std::time::Duration;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -221,6 +218,7 @@ impl JobRequest {
         if withdrawn {
             let ended = [JobRefusal::ContextStopping, JobRefusal::ContextGone];
             if let Stage::Waiting(context) = self.stage.clone()
+                && matches!(outcome, CommitOutcome::Committed { .. })
                 && self.is_anothers(&context)
                 && self.refusal.as_ref().is_some_and(|r| ended.contains(r))
             {
@@ -293,7 +291,15 @@ impl JobRequest {
             _ if self.spent.as_ref() == Some(context) => Next::Watch(self.records(layout)),
             ContextState::Running if owner.value.owner.is_some() => {
                 self.stage = Stage::Writing(context.clone());
-                Next::Write(self.write(shared, layout, context, &record.value, owner.version))
+                let (job, seen) = (&self.job, owner.version);
+                Next::Write(submission(
+                    job,
+                    shared,
+                    layout,
+                    context,
+                    &record.value,
+                    seen,
+                ))
             }
             // Not ready yet: look again when it changes.
             ContextState::Started | ContextState::Restarting | ContextState::Running => {
@@ -413,85 +419,5 @@ impl JobRequest {
             Stage::Following => watch([layout.job_context(job), layout.done(job)]),
             Stage::Waiting(context) => watch([layout.job(context, job), layout.done(job)]),
         }
-    }
-
-    fn write(
-        &self,
-        shared: &mut Shared,
-        layout: &Layout,
-        context: &ContextId,
-        record: &ContextRecord,
-        owner: Version,
-    ) -> Transaction {
-        let job = &self.job;
-        let value = JobRecord {
-            id: job.id.clone(),
-            context: context.clone(),
-            context_name: record.name.clone(),
-            main_class: job.main_class.clone(),
-            class_path: job.class_path.clone(),
-            config: job.config.clone(),
-            sync: job.sync,
-            user: job.user.clone(),
-            state: JobState::Submitted,
-            kill: false,
-            started: shared.stamps.now(shared.now),
-            ended: None,
-            never_ran: false,
-            error: None,
-            result: None,
-            key: job.key.as_ref().map(|key| key.digest.clone()),
-            rest: Default::default(),
-        };
-        let place = JobContextRecord {
-            context: context.clone(),
-        };
-        let transaction = shared
-            .outbox
-            .transaction()
-            .check(layout.owner(context), owner)
-            .check_absent(layout.done(&job.id))
-            .create(layout.job(context, &job.id), encode(&value))
-            .create(layout.job_context(&job.id), encode(&place));
-        let object = KeyObject::Job(job.id.clone());
-        create_key(transaction, layout, job.key.as_ref(), object)
-    }
-}
-
-/// Removes a refused job: nothing of it is listed, and its key is free again (J3, C5).
-pub(crate) fn withdraw(
-    shared: &mut Shared,
-    layout: &Layout,
-    job: &JobRecord,
-    version: Version,
-) -> Transaction {
-    let transaction = shared
-        .outbox
-        .transaction()
-        .delete(layout.job(&job.context, &job.id), version)
-        .delete(layout.job_context(&job.id), Version(0));
-    match &job.key {
-        Some(digest) => transaction.delete(layout.idempotency(digest), Version(0)),
-        None => transaction,
-    }
-}
-
-/// A job is acknowledged only if its validation has passed (J2): one that failed or was killed
-/// before is answered as it ended, also to a client that does not wait (rest-api.md 5.4).
-fn over(job: &NewJob, record: JobRecord) -> Answer {
-    if job.sync || record.never_ran {
-        Answer::JobDone(Box::new(record))
-    } else {
-        Answer::JobAccepted(Box::new(record))
-    }
-}
-
-pub(super) fn hint(shared: &mut Shared, links: &DriverLinks, context: &ContextId, job: &JobId) {
-    if let Some(driver) = links.get(context) {
-        let message = Message::JobHint {
-            context: context.clone(),
-            job: job.clone(),
-        };
-        shared.outbox.send(driver, message);
     }
 }

@@ -1,6 +1,6 @@
 //! A request to kill a job: written into its record, answered when the job is over.
 
-use super::jobs::hint;
+use super::job_writes::hint;
 use super::{DriverLinks, Next, watch};
 use crate::identity::{ContextId, JobId};
 use crate::output::Answer;

@@ -12,6 +12,7 @@
 
 mod adhoc;
 mod calls;
+mod job_writes;
 mod jobs;
 mod kills;
 

@@ -120,6 +120,13 @@ impl Detector {
             .collect()
     }
 
+    /// Whether this incarnation is among those that [`Self::hears`] gives.
+    #[must_use]
+    pub fn hears_one(&self, now: Time, detection: Duration, identity: &Identity) -> bool {
+        let record = self.records.get(identity);
+        record.is_some_and(|record| record.is_heard(now, detection))
+    }
+
     /// Whether `me` and `other` hear each other: `other` is heard, and its last beat says that it
     /// hears `me` (protocol.md R3). Everybody is connected with itself.
     #[must_use]
@@ -144,9 +151,9 @@ impl Detector {
     /// are silent already or none is followed.
     #[must_use]
     pub fn next_expiry(&self, now: Time, detection: Duration) -> Option<Time> {
-        let records = self.records.values();
-        let ends = records.map(|record| record.counted_from.after(detection));
-        ends.filter(|end| *end > now).min()
+        let begins = self.records.values().map(|record| record.counted_from);
+        let next = begins.filter(|from| now.since(*from) < detection).min();
+        next.map(|from| from.after(detection))
     }
 }
 

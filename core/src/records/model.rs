@@ -107,6 +107,12 @@ impl StoreModel {
             .filter(move |(key, _)| key.is_in(folder) && key.name() > after)
     }
 
+    /// One record, to look at.
+    #[must_use]
+    pub fn get(&self, key: &Key) -> Option<&Stored> {
+        self.records.get(key)
+    }
+
     /// Every record, in order of keys.
     pub fn records(&self) -> impl Iterator<Item = (&Key, &Stored)> {
         self.records.iter()

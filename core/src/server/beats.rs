@@ -4,7 +4,6 @@
 use super::ServerProcess;
 use crate::identity::{Address, ContextId, Identity, Incarnation};
 use crate::output::{BeatPlan, ClusterEvent, Output};
-use crate::singleton::owed_beats;
 use crate::supervisor::DriverContact;
 use crate::wire::{Beat, Message};
 use std::collections::BTreeMap;
@@ -12,15 +11,34 @@ use std::time::Duration;
 
 /// A server tells the holder of each driver that it hears at most so often (E8).
 const DRIVER_REPORT: Duration = Duration::from_secs(10);
+/// So many addresses that two servers use are spoken of.
+const DOUBLES_MAX: usize = 64;
 
 impl ServerProcess {
     pub(super) fn beat(&mut self, beat: Beat) {
         let (from, vacant) = (beat.from.clone(), beat.vacant);
+        if self.membership.status(&from).is_none() {
+            self.notice_double(&from);
+        }
         if beat.generation > self.shared.generation() || beat.epoch > self.shared.epoch() {
             self.follow.want(&mut self.shared);
         }
         if self.detector.record(self.shared.now, beat) {
             self.singleton.heard(&self.shared, &from, vacant);
+        }
+    }
+
+    /// seed-join.md J26: an incarnation that another one of its address replaced is dead, unless two
+    /// servers were given one address. Said once for each address.
+    fn notice_double(&mut self, from: &Identity) {
+        let address = &from.address;
+        let mut members = self.membership.members().keys();
+        let replaced = self.membership.gossip().tombstones.contains(from)
+            && members.any(|member| member.address == *address);
+        if replaced && self.doubled.len() < DOUBLES_MAX && self.doubled.insert(address.clone()) {
+            self.shared.warn(&format!(
+                "two servers use the address {address} at the same time: give each of them its own"
+            ));
         }
     }
 
@@ -56,8 +74,9 @@ impl ServerProcess {
         self.shared.outbox.push(Output::Beat(plan));
     }
 
-    /// The holder beats fast to its candidates and its ring, others slowly to their ring; joiners
-    /// are beaten to fast, and beat fast, so that they are listed soon.
+    /// The holder beats fast to its candidates and its ring, others slowly to their ring, and its
+    /// candidates to the holder; joiners are beaten to fast, and beat fast, so that they are listed
+    /// soon.
     fn targets(&self) -> BTreeMap<Address, Duration> {
         let shared = &self.shared;
         let (fast, slow) = (shared.times().beat, shared.times().slow_beat);
@@ -67,14 +86,10 @@ impl ServerProcess {
             let all = listed.iter().map(|one| (one.address.clone(), fast));
             return all.filter(|(address, _)| *address != me.address).collect();
         }
-        let holds = shared.holds_office();
-        let interval = if holds { fast } else { slow };
-        let ring = self.picture.ring.iter();
+        let interval = if shared.holds_office() { fast } else { slow };
+        let lanes = self.picture.lanes.of(me);
         let mut targets = BTreeMap::new();
-        targets.extend(ring.map(|one| (one.address.clone(), interval)));
-        if holds {
-            targets.extend(owed_beats(listed, me).map(|one| (one.address.clone(), fast)));
-        }
+        targets.extend(lanes.map(|one| (one.address.clone(), interval)));
         targets.extend(self.roster.joiners().map(|one| (one.address.clone(), fast)));
         targets.remove(&me.address);
         targets
@@ -107,7 +122,7 @@ impl ServerProcess {
         if !shared.listed() {
             return;
         }
-        for member in &self.picture.ring {
+        for member in self.picture.lanes.of(&shared.me) {
             let reachable = self.picture.hears.contains(member);
             let waits = self.detector.silence(shared.now, member);
             // Not heard yet, but not for long: nothing is known.
@@ -161,9 +176,8 @@ impl ServerProcess {
         if owns && linked {
             self.driver_links.insert(context, from.clone());
         }
-        let (now, detection) = (shared.now, shared.times().detection);
         let with_holder = shared.holder().is_some_and(|holder| {
-            *holder == shared.me || self.detector.connected(now, detection, &shared.me, holder)
+            *holder == shared.me || self.picture.sight.connected().contains(holder)
         });
         if shared.listed() && (shared.has_store() || with_holder) {
             let servers = shared

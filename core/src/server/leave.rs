@@ -8,8 +8,8 @@
 //! | exiting | the roster does not list us any more |
 
 use super::shared::Shared;
+use crate::identity::Identity;
 use crate::membership::Membership;
-use crate::reachability::detector::Detector;
 use crate::singleton::Singleton;
 use crate::time::Time;
 
@@ -36,7 +36,7 @@ impl Leave {
         shared: &mut Shared,
         membership: &mut Membership,
         singleton: &mut Singleton,
-        detector: &Detector,
+        heir: Option<Identity>,
         idle: bool,
     ) -> bool {
         let Some(since) = self.since else {
@@ -49,7 +49,7 @@ impl Leave {
             .roster()
             .is_none_or(|roster| roster.listed.len() <= 1);
         let drained = shared.now >= since.after(shared.times().drain_delay) || (alone && idle);
-        if !drained || (shared.holds_office() && singleton.grant(shared, detector)) {
+        if !drained || (shared.holds_office() && singleton.grant(shared, heir)) {
             return false;
         }
         if !self.exiting {

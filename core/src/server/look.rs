@@ -26,7 +26,7 @@ impl ServerProcess {
             generation: shared.generation(),
             leader: shared
                 .roster()
-                .and_then(|roster| leader(shared, roster, &self.detector)),
+                .and_then(|roster| leader(shared, roster, &self.picture.sight)),
             converged: self.membership.is_converged(),
             ready: not_ready.is_none(),
             takes_calls: shared.listed(),

@@ -25,9 +25,10 @@ use crate::join::Join;
 use crate::membership::Membership;
 use crate::output::{Answer, Output, StopReason, TakenBy};
 use crate::reachability::detector::Detector;
+use crate::reachability::sight::Seen;
 use crate::records::cluster::Secret;
 use crate::records::transaction::{Change, CommitOutcome, ReadOutcome};
-use crate::singleton::Singleton;
+use crate::singleton::{Singleton, candidates};
 use crate::supervisor::{DriverContact, Supervisor};
 use crate::time::Time;
 use follow::Follow;
@@ -77,6 +78,8 @@ pub struct ServerProcess {
     driver_names: BTreeMap<Incarnation, (Identity, String, bool)>,
     dialled: BTreeSet<Address>,
     rejected: BTreeMap<Address, String>,
+    /// Addresses that two servers use at once, as was said already.
+    doubled: BTreeSet<Address>,
     proved: bool,
     beat_sent: Option<Time>,
     gossip_dirty: bool,
@@ -111,6 +114,7 @@ impl ServerProcess {
             driver_names: BTreeMap::new(),
             dialled: BTreeSet::new(),
             rejected: BTreeMap::new(),
+            doubled: BTreeSet::new(),
             proved: false,
             beat_sent: None,
             gossip_dirty: false,
@@ -189,7 +193,7 @@ impl ServerProcess {
                 .filter(|_| !self.follow.is_reading()),
             self.join.deadline(shared),
             self.roster.deadline(shared),
-            self.singleton.deadline(shared, &self.detector),
+            self.singleton.deadline(shared, self.seen()),
             self.gateway.deadline(),
             self.supervisor.deadline(),
             self.leave.deadline(shared),
@@ -302,6 +306,15 @@ impl ServerProcess {
         }
     }
 
+    const fn seen(&self) -> Seen<'_> {
+        Seen {
+            membership: &self.membership,
+            detector: &self.detector,
+            lanes: &self.picture.lanes,
+            sight: &self.picture.sight,
+        }
+    }
+
     fn step(&mut self) {
         if self.stopped {
             return;
@@ -317,21 +330,27 @@ impl ServerProcess {
             self.observe();
         }
         let shared = &mut self.shared;
-        let (membership, detector) = (&self.membership, &self.detector);
-        self.roster.step(shared, membership, detector, news);
-        self.singleton.step(shared, &self.detector);
+        let seen = Seen {
+            membership: &self.membership,
+            detector: &self.detector,
+            lanes: &self.picture.lanes,
+            sight: &self.picture.sight,
+        };
+        self.roster.step(shared, seen, news);
+        self.singleton.step(shared, seen);
         self.gateway.step(shared);
-        let (hears, links) = (&self.picture.hears, &self.links);
+        let (sight, links) = (&self.picture.sight, &self.links);
         self.supervisor.step(shared, &self.drivers, |shared, one| {
-            let listed = || shared.roster().is_some_and(|roster| roster.lists(one));
-            *one == shared.me || (hears.contains(one) && links.contains(one) && listed())
+            *one == shared.me || (sight.sees(one) && links.contains(one))
         });
         let idle = self.gateway.len() == 0;
+        let heir = shared.leaving.then(|| candidates(shared, seen).next());
+        let heir = heir.flatten().cloned();
         if self.leave.step(
             shared,
             &mut self.membership,
             &mut self.singleton,
-            &self.detector,
+            heir,
             idle,
         ) {
             self.stop(StopReason::Left);

@@ -29,9 +29,6 @@ impl ServerProcess {
         let Some(roster) = self.shared.roster().cloned() else {
             return;
         };
-        for one in roster.listed.iter().filter(|one| **one != self.shared.me) {
-            self.detector.expect(self.shared.now, one);
-        }
         self.gossip_dirty |= self.membership.adopt(&roster);
         self.forget_the_removed();
         self.broken.retain(|one| roster.lists(one));

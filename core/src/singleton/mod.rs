@@ -9,10 +9,15 @@
 //! The i-th candidate waits 150 ms × i in every case (S8). A claim is a guess that the guards of
 //! its transaction check; a wrong one is refused by the store and costs nothing.
 
+mod candidates;
+
+pub(crate) use candidates::candidates;
+
 use crate::identity::Identity;
 use crate::output::{ClusterEvent, TakenBy};
 use crate::planted::planted;
-use crate::reachability::detector::Detector;
+use crate::reachability::lanes::owed_beats;
+use crate::reachability::sight::Seen;
 use crate::records::encode;
 use crate::records::key;
 use crate::records::singleton::{ChallengeRecord, Epoch, SingletonRecord};
@@ -23,9 +28,6 @@ use crate::time::Time;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// The holder's beats go to so many candidates at its fast interval, and only they challenge by
-/// silence (S5).
-pub(crate) const CANDIDATES: usize = 5;
 const RETRY: Duration = Duration::from_millis(100);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,18 +107,18 @@ impl Singleton {
         }
     }
 
-    pub(crate) fn step(&mut self, shared: &mut Shared, detector: &Detector) {
+    pub(crate) fn step(&mut self, shared: &mut Shared, seen: Seen<'_>) {
         if !shared.listed() || shared.followed.singleton.is_none() {
             return;
         }
         if shared.holds_office() {
             self.keep(shared);
         } else {
-            self.watch(shared, detector);
+            self.watch(shared, seen);
         }
     }
 
-    pub(crate) fn deadline(&self, shared: &Shared, detector: &Detector) -> Option<Time> {
+    pub(crate) fn deadline(&self, shared: &Shared, seen: Seen<'_>) -> Option<Time> {
         if !shared.listed() || shared.followed.singleton.is_none() {
             return None;
         }
@@ -127,10 +129,10 @@ impl Singleton {
             let again = self.retry_at.filter(|_| self.asked(shared).is_some());
             return (!self.pulsing).then_some(again.map_or(next, |again| next.min(again)));
         }
-        if self.committing || shared.leaving || !shared.has_store() {
+        if self.committing || !shared.has_store() {
             return None;
         }
-        let wait = self.turn(shared, detector);
+        let wait = turn(shared, seen)?;
         let reasons = [
             self.proof.as_ref().map(|(_, at)| at.after(wait)),
             self.vacant_since.map(|at| at.after(wait)),
@@ -182,12 +184,11 @@ impl Singleton {
         }
     }
 
-    /// S3: gives the office to the next oldest listed server; `false` when there is nobody.
-    pub(crate) fn grant(&mut self, shared: &mut Shared, detector: &Detector) -> bool {
+    /// S3: gives the office to its heir, the first candidate; `false` when there is nobody.
+    pub(crate) fn grant(&mut self, shared: &mut Shared, heir: Option<Identity>) -> bool {
         if self.committing || self.retry_at.is_some_and(|at| shared.now < at) {
             return true;
         }
-        let heir = candidates(shared, detector).next().cloned();
         let heir = heir.filter(|_| !planted!(LeavesWithoutGrant));
         let Some(heir) = heir else { return false };
         self.take(shared, heir, SingletonWork::Grant, None);
@@ -228,15 +229,14 @@ impl Singleton {
         shared.commit(transaction, Purpose::Singleton(SingletonWork::Pulse));
     }
 
-    fn watch(&mut self, shared: &mut Shared, detector: &Detector) {
-        if self.committing
-            || shared.leaving
-            || !shared.has_store()
-            || self.retry_at.is_some_and(|at| shared.now < at)
+    fn watch(&mut self, shared: &mut Shared, seen: Seen<'_>) {
+        if self.committing || !shared.has_store() || self.retry_at.is_some_and(|at| shared.now < at)
         {
             return;
         }
-        let wait = self.turn(shared, detector);
+        let Some(wait) = turn(shared, seen) else {
+            return;
+        };
         let due = |at: Option<Time>| at.is_some_and(|at| shared.now >= at.after(wait));
         if due(self.proof.as_ref().map(|(_, at)| *at)) {
             self.claim(shared, TakenBy::Proof, None);
@@ -365,54 +365,13 @@ impl Singleton {
         self.committing = true;
         shared.commit(transaction, Purpose::Singleton(work));
     }
-
-    /// S8: 150 ms for each older candidate.
-    fn turn(&self, shared: &Shared, detector: &Detector) -> Duration {
-        let older = candidates(shared, detector)
-            .take_while(|candidate| **candidate != shared.me)
-            .count();
-        let older = u32::try_from(older).unwrap_or(u32::MAX);
-        shared.times().candidate_step.saturating_mul(older)
-    }
 }
 
-/// Who may take the office after the holder, oldest first: listed, alive, with the store (S8).
-fn candidates<'a>(
-    shared: &'a Shared,
-    detector: &'a Detector,
-) -> impl Iterator<Item = &'a Identity> {
-    let holder = shared.holder();
-    let fresh = shared
-        .times()
-        .vacant_after
-        .saturating_add(shared.times().slow_beat);
-    let alive = move |one: &Identity| {
-        detector.heard(one).is_some_and(|(at, beat)| {
-            shared.now.since(at) < shared.times().detection
-                && Duration::from_millis(beat.store_age_ms) < fresh
-        })
-    };
-    let listed = shared
-        .roster()
-        .map(|roster| roster.listed.as_slice())
-        .unwrap_or_default();
-    let may = move |one: &&Identity| {
-        let me = **one == shared.me;
-        Some(*one) != holder && if me { !shared.leaving } else { alive(one) }
-    };
-    listed.iter().filter(may)
-}
-
-/// The listed servers to which the holder owes fast beats: its first candidates by age (S5). With
-/// them come its neighbours of the ring, to which it beats at the same interval.
-pub(crate) fn owed_beats<'a>(
-    listed: &'a [Identity],
-    holder: &'a Identity,
-) -> impl Iterator<Item = &'a Identity> {
-    listed
-        .iter()
-        .filter(move |one| *one != holder)
-        .take(CANDIDATES)
+/// S8: 150 ms for each older candidate; `None` for who is no candidate.
+fn turn(shared: &Shared, seen: Seen<'_>) -> Option<Duration> {
+    let older = candidates(shared, seen).position(|one| *one == shared.me)?;
+    let older = u32::try_from(older).unwrap_or(u32::MAX);
+    Some(shared.times().candidate_step.saturating_mul(older))
 }
 
 fn is_owed_beats(shared: &Shared) -> bool {

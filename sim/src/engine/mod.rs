@@ -1,5 +1,6 @@
 //! Engines: what carries a schedule out and shows what happens.
 
+pub mod direct;
 #[cfg(madsim)]
 pub mod madsim;
 

@@ -257,3 +257,13 @@ pub trait Sink {
     /// end early. Asked after each `Seen::Views` of the last phases.
     fn is_settled(&self) -> bool;
 }
+
+impl<T: Sink + ?Sized> Sink for &mut T {
+    fn seen(&mut self, at: Time, seen: &Seen<'_>) {
+        (**self).seen(at, seen);
+    }
+
+    fn is_settled(&self) -> bool {
+        (**self).is_settled()
+    }
+}

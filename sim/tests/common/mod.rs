@@ -8,7 +8,7 @@ use doyen_core::input::{Command, NewAdhoc, NewCall, NewJob, RequestId, RequestKe
 use doyen_core::output::{Answer, ClusterEvent, TakenBy};
 use doyen_core::records::call::{CallOperation, CallOutcome};
 use doyen_core::records::job::Payload;
-use doyen_sim::world::{Happened, World};
+use doyen_sim::world::story::{Happened, Story as World};
 use std::time::Duration;
 
 pub(crate) fn addresses(count: u16) -> Vec<Address> {
@@ -134,7 +134,7 @@ pub(crate) fn taken_by(world: &World) -> Vec<TakenBy> {
         _ => None,
     };
     world
-        .history
+        .history()
         .iter()
         .filter_map(|(_, _, happened)| of(happened))
         .collect()

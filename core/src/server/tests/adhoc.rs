@@ -296,6 +296,24 @@ fn c5_a_job_that_came_too_late_for_anothers_context_gets_one_of_its_own() {
     assert_eq!(world.made(), [1, 2]);
 }
 
+/// W4: whether the refused record is gone is not known, so nothing is begun anew beside it.
+#[test]
+fn c5_a_refused_job_whose_removal_failed_is_told_as_refused() {
+    let mut world = World::holder();
+    world.repeats(1);
+    world.serves(1);
+    let refused = |refusal| JobState::Refused { refusal };
+    world.job_becomes(1, refused(JobRefusal::WrongType));
+    world.repeats(2);
+    world.hold(job_key(2));
+    let refusal = JobRefusal::ContextStopping;
+    world.job_becomes(2, refused(refusal.clone()));
+    world.let_go(Say::Unknown);
+    assert_eq!(world.answer_to(2), Some(&Answer::JobRefused(refusal)));
+    world.is_over(1);
+    assert_eq!(world.made(), [1]);
+}
+
 #[test]
 fn c5_a_context_that_fails_is_told_to_all_and_frees_the_key() {
     let mut world = World::holder();

@@ -4,7 +4,7 @@ use super::estate::creation;
 use super::world::{Say, World, layout, ms, s, secs};
 use crate::identity::Identity;
 use crate::input::{Command, Input};
-use crate::membership::Status;
+use crate::membership::{Membership, Status};
 use crate::output::{Answer, StopReason};
 use crate::records::call::CallState;
 use crate::records::cluster::Generation;
@@ -64,6 +64,57 @@ fn s3_the_office_is_granted_to_nobody_who_is_not_heard() {
     world.pass(ms(2_050));
     assert_eq!(world.office().holder, s(3));
     assert_eq!(world.listed(), [s(2), s(3)]);
+}
+
+/// Another server says in its gossip that it leaves.
+fn says_that_it_leaves(world: &mut World, n: u16) {
+    let mut theirs = Membership::new(s(n), String::new());
+    theirs.adopt(&world.roster().unwrap());
+    assert!(theirs.set_leaving(&s(n)));
+    let (to, gossip) = (world.me.clone(), theirs.gossip().clone());
+    world.says(&s(n), Message::Gossip { to, gossip });
+}
+
+/// S3: else the office would move once more.
+#[test]
+fn s3_the_office_is_granted_to_nobody_who_leaves_while_another_one_stays() {
+    for (leaving, heir) in [(vec![], 2), (vec![2], 3), (vec![3], 2), (vec![2, 3], 2)] {
+        let mut world = World::member(1, &[1, 2, 3], 1);
+        for n in &leaving {
+            says_that_it_leaves(&mut world, *n);
+        }
+        leaves(&mut world);
+        world.pass(ms(2_050));
+        assert_eq!(world.office().holder, s(heir), "while {leaving:?} leave");
+    }
+}
+
+/// S8: who leaves is no candidate, and is not waited for.
+#[test]
+fn s8_a_leaving_server_is_no_candidate_while_another_one_stays() {
+    let mut world = World::member(3, &[1, 2, 3], 1);
+    says_that_it_leaves(&mut world, 2);
+    world.tell(Input::Link(crate::input::LinkEvent::Up {
+        peer: super::world::reborn(1),
+    }));
+    assert_eq!(world.office().holder, s(3), "at once");
+}
+
+/// S8: while it drains it serves on, if nobody else can; then it goes, and takes the office with it.
+#[test]
+fn s8_a_leaving_server_takes_the_office_if_nobody_else_is_there() {
+    let mut world = World::member(2, &[1, 2], 1);
+    leaves(&mut world);
+    world.silence(&s(1));
+    world.tell(Input::Link(crate::input::LinkEvent::Up {
+        peer: super::world::reborn(1),
+    }));
+    assert_eq!(world.office().holder, s(2));
+    world.asks(1, creation("etl"));
+    assert!(matches!(world.call(1), Some(CallState::Accepted { .. })));
+    world.pass(ms(2_100));
+    assert_eq!((world.listed(), world.office().epoch.0), (vec![s(1)], 6));
+    assert_eq!(world.stops, [StopReason::Left]);
 }
 
 /// S2 †: the heir is listed in the roster that guards the grant.

@@ -4,6 +4,7 @@
 mod adhoc;
 mod calls;
 mod cleanup;
+mod crowd;
 mod deadlines;
 mod drivers;
 mod effects;
@@ -16,6 +17,7 @@ mod laws;
 mod leave;
 mod newer;
 mod office;
+mod races;
 mod refounding;
 mod roster;
 mod singleton;

@@ -2,8 +2,8 @@
 //! server rewrites or moves, and each way in which it does. `cluster` to `split` are rewritten in
 //! place; a call, a context and a job move when they are over, too. Keys of idempotency, names of
 //! live contexts and places of jobs are only made and removed. The driver's writes (`owner`,
-//! `life`, `job`) are tested with the driver; `binary` is written by the HTTP layer, and tested
-//! there.
+//! `life`, `job`) are tested with the driver; `binary` is not core's: the HTTP layer changes the record
+//! that it read.
 
 use super::estate::{call_id, context_id, creation, deletion, job_id, job_key};
 use super::world::{World, cluster, config, layout, ms, reborn, s, secs};
