@@ -1,31 +1,17 @@
 //! Faults of a schedule: how they begin and end.
+//!
+//! What TCP and the handshake keep from happening does not happen here: nothing comes twice or out of
+//! order, and nothing of a connection that is gone comes again (`replay`, `duplicate`, `reorder`).
+//! Losses come singly. Each process has a machine of its own, so that nothing else sleeps with it.
 
 use super::conditions::{Condition, Rule};
 use super::journal::Noted;
 use super::world::{Kind, World};
-use crate::engine::HarnessFault;
 use crate::schedule::model::{At, Fault, FaultKind, LaunchFault, Target};
 use crate::trace::seen::{Ended, NodeId};
-use doyen_runtime::simulated::sleep_until;
+use doyen_runtime::simulated::{Net, sleep_until};
 use std::collections::BTreeSet;
 use std::sync::Arc;
-
-/// What this engine cannot do: its beats go over TCP, and its clocks are the world's.
-///
-/// # Errors
-/// The kind of fault, by name.
-pub(super) fn check(fault: &Fault) -> Result<(), HarnessFault> {
-    let what = match fault.kind {
-        FaultKind::Replay { .. } => "replay",
-        FaultKind::ClockDrift { .. } => "clock-drift",
-        FaultKind::ClockStep { .. } => "clock-step",
-        FaultKind::ClockFreeze { .. } => "clock-freeze",
-        _ => return Ok(()),
-    };
-    Err(HarnessFault(format!(
-        "the madsim engine cannot carry out the fault `{what}`: use the direct engine"
-    )))
-}
 
 pub(super) fn nanos(at: At) -> u64 {
     at.0.saturating_mul(1_000)
@@ -83,6 +69,22 @@ impl World {
                     }
                 });
             }
+            FaultKind::ClockDrift { ppm, .. } => {
+                self.machines(&hits, |net, machine| net.drift(machine, *ppm));
+            }
+            FaultKind::ClockFreeze { .. } => {
+                self.machines(&hits, |net, machine| net.freeze(machine, true));
+            }
+            FaultKind::ClockStep {
+                by,
+                suspended: false,
+                ..
+            } => self.machines(&hits, |net, machine| net.step(machine, by.duration())),
+            FaultKind::ClockStep { by, .. } => {
+                for node in &hits {
+                    self.suspend(*node, nanos(*by));
+                }
+            }
             FaultKind::EngineDeath { .. } => {
                 for driver in self.drivers(&hits) {
                     self.end_engine(driver, false);
@@ -114,6 +116,12 @@ impl World {
                 hits.iter().for_each(|node| self.resume(*node));
                 // Whoever was killed at its act is started again.
                 hits.iter().for_each(|node| self.start_server(*node));
+            }
+            FaultKind::ClockDrift { .. } => {
+                self.machines(hits, |net, machine| net.drift(machine, 0));
+            }
+            FaultKind::ClockFreeze { .. } => {
+                self.machines(hits, |net, machine| net.freeze(machine, false));
             }
             FaultKind::Crash { .. }
             | FaultKind::CrashAll { .. }
@@ -241,6 +249,27 @@ impl World {
         if let Some(handle) = handle {
             handle.leave();
         }
+    }
+
+    /// Does something to the machines of these.
+    fn machines(&self, hits: &[NodeId], work: impl Fn(&Net, madsim::task::NodeId)) {
+        let machines: Vec<_> = self.with(|state| {
+            let places = hits.iter().filter_map(|node| state.place(*node));
+            places.map(|place| place.machine).collect()
+        });
+        for machine in machines {
+            work(&self.net, machine);
+        }
+    }
+
+    /// The machine of a process sleeps for so long, and with it the process.
+    fn suspend(self: &Arc<Self>, node: NodeId, nanos: u64) {
+        self.pause(node);
+        self.machines(&[node], |net, machine| net.sleep_machine(machine));
+        self.later(nanos, move |world| {
+            world.machines(&[node], |net, machine| net.power_on(machine));
+            world.resume(node);
+        });
     }
 
     fn is_on(&self, index: usize) -> bool {
