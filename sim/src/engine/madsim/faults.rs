@@ -6,9 +6,10 @@
 
 use super::conditions::{Condition, Rule};
 use super::journal::Noted;
-use super::world::{Kind, World};
+use super::world::{Kind, Place, World};
 use crate::schedule::model::{At, Fault, FaultKind, LaunchFault, Target};
 use crate::trace::seen::{Ended, NodeId};
+use crate::world::paths::Side;
 use doyen_runtime::simulated::{Net, sleep_until};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -61,10 +62,12 @@ impl World {
             FaultKind::StampStep { millis } => self.with(|state| {
                 state.store.offset = state.store.offset.saturating_add(*millis);
             }),
-            FaultKind::SessionLost { .. } => {
+            FaultKind::SessionLost { targets } => {
                 let now = self.now();
                 self.with(|state| {
-                    for node in &hits {
+                    let all: Vec<NodeId> = state.nodes().map(|(node, _)| node).collect();
+                    let hit = if targets.is_empty() { &all } else { &hits };
+                    for node in hit {
                         state.watch_anew(now, *node);
                     }
                 });
@@ -154,40 +157,40 @@ impl World {
             | FaultKind::StoreAway { targets, .. }
             | FaultKind::SessionLost { targets }
             | FaultKind::AnswersLost { targets, .. }
-            | FaultKind::EventsMerged { targets, .. } => {
-                if targets.is_empty() {
-                    return self.with(|state| state.nodes().map(|(node, _)| node).collect());
-                }
-                all_of(&[targets])
-            }
+            | FaultKind::EventsMerged { targets, .. } => all_of(&[targets]),
             FaultKind::CrashAll { drivers } => self.with(|state| {
                 let places = state.nodes().filter(|(_, place)| {
                     place.life.is_some() && (*drivers || matches!(place.kind, Kind::Server(_)))
                 });
                 places.map(|(node, _)| node).collect()
             }),
-            FaultKind::Replay { from, .. } => self.one(from),
+            FaultKind::Replay { from, to } => all_of(&[&vec![from.clone()], &vec![to.clone()]]),
+            FaultKind::CrashLoop { target, .. }
+            | FaultKind::Start { target }
+            | FaultKind::Launches { target, .. } => self.one(target, |_| true),
             FaultKind::Pause { target }
             | FaultKind::Crash { target }
-            | FaultKind::CrashLoop { target, .. }
             | FaultKind::Leave { target }
-            | FaultKind::Start { target }
             | FaultKind::AtAct { target, .. }
             | FaultKind::ClockDrift { target, .. }
             | FaultKind::ClockStep { target, .. }
-            | FaultKind::ClockFreeze { target }
-            | FaultKind::EngineDeath { target }
-            | FaultKind::Launches { target, .. }
+            | FaultKind::ClockFreeze { target } => self.one(target, |place| place.life.is_some()),
+            FaultKind::EngineDeath { target }
             | FaultKind::IgnoresTerm { target }
-            | FaultKind::PidReused { target } => self.one(target),
+            | FaultKind::PidReused { target } => self.one(target, |place| {
+                place.life.is_some() && matches!(place.kind, Kind::Driver { .. })
+            }),
             FaultKind::StampStep { .. } => Vec::new(),
         }
     }
 
-    fn one(&self, target: &Target) -> Hits {
-        self.with(|state| state.resolve(target))
-            .into_iter()
-            .collect()
+    fn one(&self, target: &Target, fits: impl Fn(&Place) -> bool) -> Hits {
+        self.with(|state| {
+            let node = state.resolve(target)?.node()?;
+            state.place(node).filter(|place| fits(place)).map(|_| node)
+        })
+        .into_iter()
+        .collect()
     }
 
     /// The condition that a fault is, if it is one.
@@ -225,7 +228,7 @@ impl World {
                     Condition::EventsMerged(state.whom(targets)?, *permille)
                 }
                 FaultKind::Launches { target, how } => {
-                    let (node, how): (NodeId, LaunchFault) = (state.resolve(target)?, *how);
+                    let (node, how): (NodeId, LaunchFault) = (state.resolve(target)?.node()?, *how);
                     Condition::Launches(node, how)
                 }
                 _ => return None,
@@ -319,9 +322,9 @@ impl World {
                     return;
                 }
                 if goes {
-                    alone.insert(node);
+                    alone.insert(Side::of(node));
                 } else {
-                    alone.remove(&node);
+                    alone.remove(&Side::of(node));
                 }
                 let condition = Condition::Cut {
                     rule: Rule::Isolate(alone.clone()),

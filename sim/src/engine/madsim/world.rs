@@ -34,6 +34,13 @@ pub(super) enum Kind {
     },
 }
 
+impl Kind {
+    /// Whether it is a driver of a context of this name.
+    pub(super) fn is_of(&self, name: &str) -> bool {
+        matches!(self, Self::Driver { context_name, .. } if context_name == name)
+    }
+}
+
 /// A process, from its start to its end.
 pub(super) struct Life {
     /// Its number among all lives; its requests' numbers begin at a multiple of it.
