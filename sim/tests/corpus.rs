@@ -125,6 +125,18 @@ const OPEN: &[(&str, &str)] = &[
         "seed-join-28-joined-at-two-members",
         "a handshake over a slow link outlasts its time-out (sim/src/world/dial.rs)",
     ),
+    (
+        "found-pulse-steps-back",
+        "a raise of `pulse` is guarded by no version of it",
+    ),
+    (
+        "found-reincarnation-leaves-a-call",
+        "`Reincarnate` answers no call that is held",
+    ),
+    (
+        "found-shown-as-up-before-it-read",
+        "the view mixes gossip's members with the store's generation",
+    ),
 ];
 
 #[test]
