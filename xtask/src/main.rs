@@ -3,6 +3,7 @@
 mod bench;
 mod ci;
 mod demo;
+mod madsim;
 mod python;
 mod say;
 mod sim;
@@ -42,6 +43,19 @@ enum Verb {
     Ci(ci::Options),
     /// Run the tests: one step of `ci`.
     Test(ci::TestOptions),
+    /// Run cargo on the simulated flavour of runtime and sim, with a target folder of its own:
+    /// `cargo xtask madsim test -p doyen-sim`.
+    #[command(disable_help_flag = true)]
+    Madsim {
+        /// What cargo is told: a command and its arguments.
+        #[arg(
+            required = true,
+            num_args = 1..,
+            trailing_var_arg = true,
+            allow_hyphen_values = true
+        )]
+        arguments: Vec<String>,
+    },
     /// Measure: failover, the store's outage, needless moves, the cost of rest.
     #[command(subcommand)]
     Bench(Bench),
@@ -124,6 +138,7 @@ fn main() -> ExitCode {
         Verb::Ci(options) => ci::run(&options),
         Verb::Test(options) => ci::test(&options),
         Verb::Sim(options) => return sim::run(&options),
+        Verb::Madsim { arguments } => madsim::run(&arguments),
         Verb::Tidy => tidy::run(),
         Verb::BareHolder => bench::bare::hold().map(|()| Verdict::Good),
         Verb::Bench(Bench::Failover(options)) => block_on(bench::failover::run(options)),

@@ -68,7 +68,8 @@ impl Flavour {
                 command.args(["--features", "planted"]);
             }
             Self::Madsim => {
-                command.env("RUSTFLAGS", "--cfg madsim");
+                // The variable that wins over everybody's own `RUSTFLAGS`.
+                command.env("CARGO_ENCODED_RUSTFLAGS", "--cfg\x1fmadsim");
             }
         }
         let status = command

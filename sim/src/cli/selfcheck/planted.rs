@@ -34,7 +34,8 @@ struct Found {
 
 pub(super) fn check(options: &Options) -> Outcome {
     let bugs: Vec<Bug> = Bug::ALL
-        .into_iter()
+        .iter()
+        .copied()
         .filter(|bug| options.bug.as_deref().is_none_or(|name| name == bug.name()))
         .collect();
     if bugs.is_empty() {

@@ -38,7 +38,7 @@ enum Errand {
 impl World {
     /// A client asks. A job that was never given to anybody cannot be asked for.
     pub(super) fn ask(self: &Arc<Self>, ask: &Ask) {
-        let Some(node) = self.with(|state| state.resolve(&ask.of)) else {
+        let Some(node) = self.with(|state| state.resolve(&ask.of)?.node()) else {
             return;
         };
         let Some(errand) = self.errand(ask) else {
@@ -96,6 +96,7 @@ impl World {
                     main_class: format!("{word}-{}", lasts.0),
                     class_path: Vec::new(),
                     config: Payload::Inline("{}".to_owned()),
+                    adhoc: None,
                     sync: *sync,
                     user: USER.to_owned(),
                     key,

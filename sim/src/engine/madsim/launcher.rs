@@ -86,7 +86,7 @@ impl Launcher for DriverLauncher {
             Effect::StartEngine { context } => {
                 world.start_engine(node, driver, context.id, reports);
                 world.later(ENGINE_START_NANOS, move |world| {
-                    world.engine_is_ready(driver)
+                    world.engine_is_ready(driver);
                 });
             }
             Effect::StopEngine => {

@@ -15,7 +15,6 @@ mod lives;
 mod process;
 mod recording;
 mod run;
-mod settings;
 mod store;
 mod streams;
 mod targets;

@@ -1,19 +1,17 @@
 //! One run: its time line, from the first start to the last look.
 
 use super::conditions::Conditions;
-use super::faults::{self, Hits, nanos};
+use super::faults::{Hits, nanos};
 use super::journal::{self, Journal, Noted};
-use super::lives::PORT;
 use super::recording::Recording;
-use super::settings;
 use super::store::Store;
 use super::streams::Streams;
 use super::world::{Kind, State, World};
 use crate::engine::{HarnessFault, Ran};
 use crate::schedule::model::{Ask, Request, Schedule, Target};
+use crate::schedule::settings::{self, address_of};
 use crate::trace::seen::{Ended, NodeId, Phase, Sink};
 use doyen_core::config::ValidConfig;
-use doyen_core::identity::Address;
 use doyen_core::records::model::StoreModel;
 use doyen_runtime::simulated::{Net, sleep_until};
 use madsim::runtime::{Handle, Runtime};
@@ -43,14 +41,6 @@ pub(super) fn run(
     records: bool,
 ) -> Result<(Ran, Recording), HarnessFault> {
     let (configs, driver_config) = configs(schedule)?;
-    let heal = nanos(schedule.phases.heal);
-    for fault in schedule
-        .faults
-        .iter()
-        .filter(|fault| nanos(fault.at) < heal)
-    {
-        faults::check(fault)?;
-    }
     let streams = Streams::new(schedule);
     let runtime =
         Runtime::with_seed_and_config(streams.seed("scheduler"), madsim::Config::default());
@@ -92,21 +82,12 @@ pub(super) fn run(
 }
 
 fn configs(schedule: &Schedule) -> Result<(Vec<ValidConfig>, ValidConfig), HarnessFault> {
-    let address = |name: &String| Address::new(name.clone(), PORT);
-    let all: Vec<Address> = schedule.servers.iter().map(|s| address(&s.name)).collect();
-    let mut configs = Vec::new();
-    for server in &schedule.servers {
-        let seeds = if server.seed_list.is_empty() {
-            all.clone()
-        } else {
-            server.seed_list.iter().map(address).collect()
-        };
-        configs.push(settings::config(
-            seeds,
-            &[&schedule.settings, &server.settings],
-        )?);
-    }
-    Ok((configs, settings::config(all, &[&schedule.settings])?))
+    let config = |server| {
+        settings::config_of(schedule, server)
+            .map_err(|error| HarnessFault(format!("the schedule's settings: {error}")))
+    };
+    let servers = schedule.servers.iter().map(|server| config(Some(server)));
+    Ok((servers.collect::<Result<_, _>>()?, config(None)?))
 }
 
 struct Play<'a> {
@@ -149,7 +130,7 @@ impl Play<'_> {
     async fn play(&mut self) -> Ran {
         for server in self.schedule.servers.iter().enumerate() {
             let (n, server) = server;
-            let address = Address::new(server.name.clone(), PORT);
+            let address = address_of(&server.name);
             self.world
                 .add_place(server.name.clone(), address, Kind::Server(n));
         }
@@ -226,10 +207,11 @@ impl Play<'_> {
     }
 
     fn look(&mut self) {
+        let net = self.world.net.clone();
         let views = self.world.with(|state| {
             let views = state.nodes().filter_map(|(node, place)| {
-                let view = place.life.as_ref()?.handle.as_ref()?.view();
-                Some((node, view.as_ref().clone()))
+                let shown = place.life.as_ref()?.shown.as_ref()?;
+                Some((node, shown.view(net.clock(place.machine))))
             });
             views.collect()
         });
