@@ -39,6 +39,8 @@ pub(super) struct RightfulMoves {
     leaving: BTreeSet<Incarnation>,
     /// Who had proof of whose death.
     proofs: BTreeSet<(Incarnation, Incarnation)>,
+    /// Whose victim turned out to live.
+    turned_out: BTreeSet<(Incarnation, Incarnation)>,
     /// Who heard whom say `vacant`.
     vacant: BTreeSet<(Incarnation, Incarnation)>,
     /// The challenges of the present epoch: by whom, when.
@@ -66,10 +68,14 @@ impl Oracle for RightfulMoves {
                 let from = beat.from.incarnation;
                 if facts.holder().is_some_and(|one| one.incarnation == from) {
                     self.heard.insert(*node, (from, *clock));
-                    if beat.vacant
-                        && let Some(life) = facts.at_node(*node)
-                    {
-                        self.vacant.insert((life.identity.incarnation, from));
+                    if let Some(life) = facts.at_node(*node).filter(|_| self.notes(beat.vacant)) {
+                        let pair = (life.identity.incarnation, from);
+                        if self.proofs.contains(&pair) {
+                            self.turned_out.insert(pair);
+                        }
+                        if beat.vacant {
+                            self.vacant.insert(pair);
+                        }
                     }
                 }
                 Ok(())
@@ -95,6 +101,11 @@ impl Oracle for RightfulMoves {
 }
 
 impl RightfulMoves {
+    /// Whether a beat of the holder tells more than that it lives.
+    fn notes(&self, vacant: bool) -> bool {
+        vacant || !self.proofs.is_empty()
+    }
+
     fn event(
         &mut self,
         at: Time,
@@ -122,12 +133,13 @@ impl RightfulMoves {
                 claim!(
                     NAME,
                     at,
-                    self.proofs.insert(pair),
+                    !self.turned_out.contains(&pair),
                     "proof twice",
                     "{} takes proof of the death of {} again, after it had turned out to live (S4)",
                     life.name,
                     facts.name(member)
                 );
+                self.proofs.insert(pair);
             }
             ClusterEvent::Challenged { member } => {
                 let times = &facts.times;

@@ -38,7 +38,7 @@ enum Errand {
 impl World {
     /// A client asks. A job that was never given to anybody cannot be asked for.
     pub(super) fn ask(self: &Arc<Self>, ask: &Ask) {
-        let Some(node) = self.with(|state| state.resolve(&ask.of)) else {
+        let Some(node) = self.with(|state| state.resolve(&ask.of)?.node()) else {
             return;
         };
         let Some(errand) = self.errand(ask) else {

@@ -2,7 +2,7 @@
 
 use super::journal::Noted;
 use super::launcher::{DriverLauncher, ServerLauncher};
-use super::process::Noting;
+use super::process::{Noting, Shown};
 use super::recording::Maker;
 use super::store::Client;
 use super::world::{Kind, Place, World, first_request};
@@ -117,13 +117,19 @@ impl World {
         };
         let world = self.clone();
         let parts = HostParts {
-            make: Box::new(move |identity, now| Noting {
-                world: world.clone(),
-                node,
-                requests: first_request(serial),
-                process: make(identity, now),
-                dead: false,
-                wakes: (0, 0),
+            make: Box::new(move |identity, now| {
+                let reading = world.net.clock(madsim::plugin::node());
+                let began = reading.saturating_sub(now.as_nanos());
+                let process = Shown::new(make(identity, now), began);
+                world.show(node, &process);
+                Noting {
+                    world: world.clone(),
+                    node,
+                    requests: first_request(serial),
+                    process,
+                    dead: false,
+                    wakes: (0, 0),
+                }
             }),
             address,
             incarnation: Some(incarnation.unwrap_or(first)),
@@ -156,6 +162,15 @@ impl World {
                     }
                 }
                 Err(error) => world.panicked(node, &format!("cannot start: {error}")),
+            }
+        });
+    }
+
+    fn show(&self, node: NodeId, process: &Shown) {
+        self.with(|state| {
+            let life = state.place_mut(node).and_then(|place| place.life.as_mut());
+            if let Some(life) = life {
+                life.shown = Some(process.clone());
             }
         });
     }

@@ -1,7 +1,7 @@
 //! One run: its time line, from the first start to the last look.
 
 use super::conditions::Conditions;
-use super::faults::{self, Hits, nanos};
+use super::faults::{Hits, nanos};
 use super::journal::{self, Journal, Noted};
 use super::recording::Recording;
 use super::store::Store;
@@ -41,14 +41,6 @@ pub(super) fn run(
     records: bool,
 ) -> Result<(Ran, Recording), HarnessFault> {
     let (configs, driver_config) = configs(schedule)?;
-    let heal = nanos(schedule.phases.heal);
-    for fault in schedule
-        .faults
-        .iter()
-        .filter(|fault| nanos(fault.at) < heal)
-    {
-        faults::check(fault)?;
-    }
     let streams = Streams::new(schedule);
     let runtime =
         Runtime::with_seed_and_config(streams.seed("scheduler"), madsim::Config::default());
@@ -215,10 +207,11 @@ impl Play<'_> {
     }
 
     fn look(&mut self) {
+        let net = self.world.net.clone();
         let views = self.world.with(|state| {
             let views = state.nodes().filter_map(|(node, place)| {
-                let view = place.life.as_ref()?.handle.as_ref()?.view();
-                Some((node, view.as_ref().clone()))
+                let shown = place.life.as_ref()?.shown.as_ref()?;
+                Some((node, shown.view(net.clock(place.machine))))
             });
             views.collect()
         });

@@ -80,7 +80,7 @@ impl State {
     fn announce(&mut self, now: u64, change: &Change) {
         let watchers: Vec<NodeId> = self.store.watchers.keys().copied().collect();
         for node in watchers {
-            let reaches = self.reach(node) == Reach::Open;
+            let reaches = self.hears(node);
             let merged = self.merges(node);
             let random = self.streams.of("events", node.0);
             let mut delay = random.micros((100, 600));
@@ -192,8 +192,9 @@ impl Client {
                 if world.with(|state| state.reach(node)) != Reach::Open {
                     return;
                 }
-                let done = work(&world, !call.loses);
-                if !call.loses {
+                let told = !call.loses && world.with(|state| state.hears(node));
+                let done = work(&world, told);
+                if told {
                     let back = nanos(call.back);
                     sleep_until(world.now().saturating_add(back)).await;
                     let _ = answer.send(done);

@@ -3,6 +3,7 @@
 use super::acts::Awaited;
 use super::conditions::Conditions;
 use super::journal::{Journal, Noted};
+use super::process::Shown;
 use super::recording::Recording;
 use super::store::Store;
 use super::streams::Streams;
@@ -33,12 +34,21 @@ pub(super) enum Kind {
     },
 }
 
+impl Kind {
+    /// Whether it is a driver of a context of this name.
+    pub(super) fn is_of(&self, name: &str) -> bool {
+        matches!(self, Self::Driver { context_name, .. } if context_name == name)
+    }
+}
+
 /// A process, from its start to its end.
 pub(super) struct Life {
     /// Its number among all lives; its requests' numbers begin at a multiple of it.
     pub(super) serial: u64,
     /// Who it is; `None` until its process is made.
     pub(super) identity: Option<Identity>,
+    /// Its process, once made, to look at.
+    pub(super) shown: Option<Shown>,
     /// Its host, once started.
     pub(super) handle: Option<HostHandle>,
     /// Commits and reads that were wanted and have not been sent, effects not begun.
@@ -253,6 +263,7 @@ impl World {
             place.life = Some(Life {
                 serial,
                 identity: None,
+                shown: None,
                 handle: None,
                 open: Vec::new(),
             });
