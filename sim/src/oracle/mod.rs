@@ -17,9 +17,14 @@ pub mod records;
 pub mod report;
 
 mod agreement;
+mod bounded;
+mod calm;
 mod converges;
+mod failover;
+mod fenced_drivers;
 mod guards;
 mod keys;
+mod leaving;
 mod no_double_run;
 mod no_lost_call;
 mod no_lost_job;
@@ -28,7 +33,11 @@ mod no_resurrection;
 mod no_stale_effect;
 mod one_cluster;
 mod one_survivor;
+mod prompt;
 mod read_your_writes;
+mod rightful_endings;
+mod rightful_exits;
+mod rightful_moves;
 mod sane_records;
 mod single_effective_singleton;
 mod someone_survives;
@@ -102,6 +111,9 @@ pub fn all() -> Vec<Box<dyn Oracle>> {
         Box::new(one_survivor::OneSurvivor::default()),
         Box::new(no_resurrection::NoResurrection::default()),
         Box::new(splits::Splits::default()),
+        Box::new(rightful_moves::RightfulMoves::default()),
+        Box::new(rightful_endings::RightfulEndings::default()),
+        Box::new(rightful_exits::RightfulExits::default()),
         Box::new(someone_survives::SomeoneSurvives::default()),
         Box::new(agreement::Agreement::default()),
         Box::new(keys::Keys::default()),
@@ -110,6 +122,12 @@ pub fn all() -> Vec<Box<dyn Oracle>> {
         Box::new(no_lost_call::NoLostCall::default()),
         Box::new(no_lost_job::NoLostJob::default()),
         Box::new(read_your_writes::ReadYourWrites::default()),
+        Box::new(fenced_drivers::FencedDrivers::default()),
+        Box::new(leaving::Leaving::default()),
+        Box::new(failover::Failover::default()),
+        Box::new(prompt::Prompt),
+        Box::new(calm::Calm),
+        Box::new(bounded::Bounded::default()),
         Box::new(converges::Converges::default()),
     ]
 }

@@ -141,12 +141,19 @@ impl Splits {
             let stable = percent(facts.times.stable_after, 98);
             let gap = facts.times.detection.saturating_add(ROOM);
             let trouble = facts.envelope.troubled_since(at, gap);
+            // The dead stay dead; whom one does not hear otherwise is not heard for some trouble.
+            let since = |one: &&Identity| {
+                let died = facts.life(one.incarnation).and_then(|life| life.ended);
+                died.into_iter().chain(trouble).min()
+            };
+            let quick = |one: &&Identity| since(one).is_none_or(|since| at.since(since) < stable);
+            let hasty = out.iter().copied().find(|one| quick(one));
             claim!(
                 NAME,
                 at,
-                hurried || trouble.is_some_and(|since| at.since(since) >= stable),
+                hurried || hasty.is_none(),
                 "hasty",
-                "{name} left out {out:?} before stable-after: {trouble:?} was the first trouble"
+                "{name} left out {hasty:?} before stable-after: {trouble:?} was the first trouble"
             );
         }
         needless(at, by, &out, facts)

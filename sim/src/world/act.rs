@@ -33,7 +33,8 @@ impl<S: Sink> World<S> {
     pub(super) fn handle(&mut self, id: NodeId, input: Input) {
         let now = self.now;
         let node = &mut self.nodes[id];
-        let Some(process) = &mut node.process else {
+        // Who has decided to stop is told nothing more: its host takes no further input.
+        let Some(process) = node.process.as_mut().filter(|_| !node.is_ending) else {
             return;
         };
         let clock = node.clock.read(now);
@@ -62,6 +63,7 @@ impl<S: Sink> World<S> {
                     output: &output,
                 },
             );
+            node.is_ending |= matches!(output, Output::Stop(_));
             if !matches!(output, Output::Event(_)) {
                 node.decided.push_back(output);
             }

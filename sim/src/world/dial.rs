@@ -112,8 +112,21 @@ impl<S: Sink> World<S> {
         })
     }
 
+    /// Keeps an event for a process that is stopped until it goes on; whether it does.
+    fn holds_back(&mut self, life: Life, event: impl FnOnce() -> Event) -> bool {
+        let held = self.is_living(life) && self.nodes[life.node].is_stopped();
+        if held {
+            self.nodes[life.node].backlog.push(event());
+        }
+        held
+    }
+
     /// An attempt begins: the first packet goes out.
-    pub(super) fn dial(&mut self, attempt: Attempt) {
+    pub(super) fn dial(&mut self, mut attempt: Attempt) {
+        if self.holds_back(attempt.from, || Event::Dial(attempt)) {
+            return;
+        }
+        attempt.began = self.now;
         let Some(dialler) = self.dialler(attempt) else {
             return;
         };
@@ -262,6 +275,9 @@ impl<S: Sink> World<S> {
 
     /// The handshake is over at the dialler.
     pub(super) fn shaken(&mut self, attempt: Attempt, conn: ConnId) {
+        if self.holds_back(attempt.from, || Event::Shaken(attempt, conn)) {
+            return;
+        }
         let now = self.now;
         let (from, to) = (Side::of(attempt.from.node), Side::of(attempt.to));
         let open = self.paths.is_open(from, to);
@@ -289,6 +305,10 @@ impl<S: Sink> World<S> {
 
     /// An attempt failed.
     pub(super) fn dial_failed(&mut self, attempt: Attempt, event: Option<LinkEvent>) {
+        let held = event.clone();
+        if self.holds_back(attempt.from, || Event::DialFailed(attempt, held)) {
+            return;
+        }
         let now = self.now;
         let linked = self.nodes[attempt.from.node]
             .links

@@ -279,6 +279,7 @@ impl<S: Sink> World<S> {
             backlog: Vec::new(),
             decided: VecDeque::new(),
             act_planned: false,
+            is_ending: false,
             store_id: false,
             proves: None,
             diallers: Vec::new(),
@@ -286,6 +287,7 @@ impl<S: Sink> World<S> {
             beats: Beats::new(self.now),
             watch: Watch::new(self.now),
             answers_arrive: Time::ZERO,
+            ready: None,
             accidents: Vec::new(),
             has_left: false,
         });

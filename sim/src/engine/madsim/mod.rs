@@ -21,7 +21,7 @@ mod streams;
 mod targets;
 mod world;
 
-pub use recording::{Conformance, Recording};
+pub use recording::{Conformance, Mismatch, Recording};
 
 use super::{Engine, HarnessFault, Ran};
 use crate::schedule::model::Schedule;
