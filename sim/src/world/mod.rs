@@ -15,7 +15,7 @@
 
 mod act;
 mod beats;
-mod clients;
+pub(crate) mod clients;
 pub mod clock;
 mod connection;
 mod dial;
@@ -30,7 +30,7 @@ mod network;
 mod node;
 pub mod paths;
 pub mod random;
-mod reads;
+pub(crate) mod reads;
 mod run;
 pub mod storage;
 mod store_calls;

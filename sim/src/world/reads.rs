@@ -24,7 +24,7 @@ use std::time::Duration;
 const VIEW_PAUSE: Duration = Duration::from_millis(20);
 
 /// What a look at the store leads to.
-enum Next {
+pub(crate) enum Next {
     /// Another look.
     Look(Query),
     /// This record is what was looked for; or there is none, and it would lie there.
@@ -37,7 +37,7 @@ fn record<T: DeserializeOwned>(found: &Snapshot, key: &Key) -> Option<T> {
 }
 
 impl Reading {
-    fn query(&self, layout: &Layout) -> Query {
+    pub(crate) fn query(&self, layout: &Layout) -> Query {
         match self {
             Self::Job { id, context, .. } => match context {
                 None => Query::keys([layout.job_context(id), layout.done(id)]),
@@ -55,7 +55,7 @@ impl Reading {
     }
 
     /// Goes on from what was found.
-    fn next(&mut self, layout: &Layout, found: &Snapshot) -> Next {
+    pub(crate) fn next(&mut self, layout: &Layout, found: &Snapshot) -> Next {
         let of = |key: &Key| found.records.get(key).cloned();
         match self {
             Self::Job { id, context, .. } => {

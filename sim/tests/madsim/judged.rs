@@ -30,7 +30,7 @@ fn seeds() -> std::ops::Range<u64> {
         let (first, end) = text.split_once("..")?;
         Some(first.parse().ok()?..end.parse().ok()?)
     });
-    range.unwrap_or(0..12)
+    range.unwrap_or(1..13)
 }
 
 #[test]
@@ -70,22 +70,4 @@ fn one_seed_told() {
         }
     });
     thread.join().unwrap();
-}
-
-#[test]
-#[ignore = "compares with the direct engine"]
-fn direct_judged() {
-    let profile = Profile::default().validate().unwrap();
-    for seed in seeds() {
-        let schedule = generate(seed, &profile);
-        let config = config_of(&schedule, schedule.servers.first()).unwrap();
-        let mut judge = Judge::new(&schedule, config.get());
-        let ran = doyen_sim::engine::direct::Direct
-            .run(&schedule, &mut judge)
-            .unwrap();
-        let verdict = judge.judge(&ran).verdict;
-        if verdict != Verdict::Pass {
-            eprintln!("{seed}: {verdict:?}");
-        }
-    }
 }

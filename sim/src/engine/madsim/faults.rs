@@ -59,6 +59,14 @@ impl World {
                     self.at_act(index, *node, *act, *nth, *what);
                 }
             }
+            other => self.harm_services(other, &hits),
+        }
+        hits
+    }
+
+    /// Clocks, the store's sessions and engines.
+    fn harm_services(self: &Arc<Self>, kind: &FaultKind, hits: &Hits) {
+        match kind {
             FaultKind::StampStep { millis } => self.with(|state| {
                 state.store.offset = state.store.offset.saturating_add(*millis);
             }),
@@ -66,35 +74,35 @@ impl World {
                 let now = self.now();
                 self.with(|state| {
                     let all: Vec<NodeId> = state.nodes().map(|(node, _)| node).collect();
-                    let hit = if targets.is_empty() { &all } else { &hits };
+                    let hit = if targets.is_empty() { &all } else { hits };
                     for node in hit {
                         state.watch_anew(now, *node);
                     }
                 });
             }
             FaultKind::ClockDrift { ppm, .. } => {
-                self.machines(&hits, |net, machine| net.drift(machine, *ppm));
+                self.machines(hits, |net, machine| net.drift(machine, *ppm));
             }
             FaultKind::ClockFreeze { .. } => {
-                self.machines(&hits, |net, machine| net.freeze(machine, true));
+                self.machines(hits, |net, machine| net.freeze(machine, true));
             }
             FaultKind::ClockStep {
                 by,
                 suspended: false,
                 ..
-            } => self.machines(&hits, |net, machine| net.step(machine, by.duration())),
+            } => self.machines(hits, |net, machine| net.step(machine, by.duration())),
             FaultKind::ClockStep { by, .. } => {
-                for node in &hits {
+                for node in hits {
                     self.suspend(*node, nanos(*by));
                 }
             }
             FaultKind::EngineDeath { .. } => {
-                for driver in self.drivers(&hits) {
+                for driver in self.drivers(hits) {
                     self.end_engine(driver, false);
                 }
             }
             FaultKind::IgnoresTerm { .. } => {
-                for driver in self.drivers(&hits) {
+                for driver in self.drivers(hits) {
                     self.with(|state| {
                         if let Some(child) = state.engines.get_mut(&driver) {
                             child.stubborn = true;
@@ -104,7 +112,6 @@ impl World {
             }
             _ => {}
         }
-        hits
     }
 
     /// A fault ends.
@@ -308,9 +315,9 @@ impl World {
         self.with(|state| {
             // Fisher and Yates.
             for at in (1..back.len()).rev() {
-                let with = state.streams.of("swizzle", 0).next();
                 let bound = u64::try_from(at).unwrap_or(u64::MAX).saturating_add(1);
-                back.swap(at, usize::try_from(with % bound).unwrap_or(0));
+                let with = state.streams.of("swizzle", 0).below(bound);
+                back.swap(at, usize::try_from(with).unwrap_or(0));
             }
         });
         let world = self.clone();

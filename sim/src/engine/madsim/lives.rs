@@ -5,7 +5,7 @@ use super::launcher::{DriverLauncher, ServerLauncher};
 use super::process::{Noting, Shown};
 use super::recording::Maker;
 use super::store::Client;
-use super::world::{Kind, Place, World, first_request};
+use super::world::{Kind, Place, World};
 use crate::trace::seen::{Ended, NodeId};
 use doyen_core::driver::{DriverLaunch, DriverProcess};
 use doyen_core::identity::{Address, ClusterId, Identity, Incarnation};
@@ -125,7 +125,7 @@ impl World {
                 Noting {
                     world: world.clone(),
                     node,
-                    requests: first_request(serial),
+                    serial,
                     process,
                     dead: false,
                     wakes: (0, 0),

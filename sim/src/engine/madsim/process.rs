@@ -45,8 +45,8 @@ impl Shown {
 pub(super) struct Noting {
     pub(super) world: Arc<World>,
     pub(super) node: NodeId,
-    /// What is added to the host's numbers of requests, so that they are the world's.
-    pub(super) requests: u64,
+    /// Which life it is: the host numbers the requests of each from 0.
+    pub(super) serial: u64,
     pub(super) process: Shown,
     /// It panicked, and its node is being killed.
     pub(super) dead: bool,
@@ -55,7 +55,7 @@ pub(super) struct Noting {
 
 impl Noting {
     fn number(&self, input: Input) -> Input {
-        let add = |request: RequestId| RequestId(request.0.saturating_add(self.requests));
+        let add = |request: RequestId| self.world.world_number(self.serial, request);
         let Input::Command(command) = input else {
             return input;
         };
@@ -126,7 +126,7 @@ impl Decider for Noting {
         }
         Some(match output {
             Output::Answer { request, answer } => Output::Answer {
-                request: RequestId(request.0.saturating_sub(self.requests)),
+                request: self.world.host_number(request),
                 answer,
             },
             output => output,

@@ -1,6 +1,7 @@
 //! What all parts of a run share: places, the store, active faults, and what was noted.
 
 use super::acts::Awaited;
+use super::clients::Clients;
 use super::conditions::Conditions;
 use super::journal::{Journal, Noted};
 use super::process::Shown;
@@ -10,7 +11,7 @@ use super::streams::Streams;
 use crate::schedule::model::StoreProfile;
 use crate::trace::seen::{Ended, NodeId};
 use doyen_core::config::ValidConfig;
-use doyen_core::identity::{Address, ContextId, Identity, Incarnation, JobId, Role};
+use doyen_core::identity::{Address, ContextId, Identity, Incarnation, Role};
 use doyen_core::input::Input;
 use doyen_core::output::Output;
 use doyen_core::records::transaction::{Query, Transaction};
@@ -43,7 +44,7 @@ impl Kind {
 
 /// A process, from its start to its end.
 pub(super) struct Life {
-    /// Its number among all lives; its requests' numbers begin at a multiple of it.
+    /// Its number among all lives.
     pub(super) serial: u64,
     /// Who it is; `None` until its process is made.
     pub(super) identity: Option<Identity>,
@@ -81,9 +82,6 @@ impl Place {
     }
 }
 
-/// How many requests one life may make.
-const REQUESTS_OF_A_LIFE: u64 = 1 << 24;
-
 /// What changes.
 pub(super) struct State {
     pub(super) journal: Journal,
@@ -96,10 +94,8 @@ pub(super) struct State {
     pub(super) active: BTreeMap<usize, u64>,
     pub(super) acts: Vec<Awaited>,
     pub(super) engines: BTreeMap<Incarnation, super::engines::Child>,
-    /// The ids of submitted jobs, by the client's own name.
-    pub(super) jobs: BTreeMap<String, JobId>,
+    pub(super) clients: Clients,
     pub(super) lives: u64,
-    pub(super) ids: u64,
     /// Conformance: everything that each life was told and wanted.
     pub(super) recording: Option<Recording>,
 }
@@ -329,11 +325,6 @@ impl World {
             Some(machine)
         })
     }
-}
-
-/// What is added to the numbers of a life's requests.
-pub(super) const fn first_request(serial: u64) -> u64 {
-    serial.saturating_mul(REQUESTS_OF_A_LIFE)
 }
 
 fn is_read(output: &Output, query: &Query) -> bool {
