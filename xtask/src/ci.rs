@@ -78,6 +78,13 @@ pub(crate) fn run(options: &Options) -> Outcome<Verdict> {
         ];
         cargo(&arguments).run()
     })?;
+    steps.step("lints of the simulated flavour", || {
+        let packages = ["clippy", "-p", "doyen-runtime", "-p", "doyen-sim"];
+        madsim(
+            &packages,
+            &["--all-targets", "--locked", "--", "-D", "warnings"],
+        )
+    })?;
     steps.step("tidy", || match tidy::run()? {
         Verdict::Good => Ok(()),
         Verdict::Bad | Verdict::NotBuilt => Err(trouble("see the complaints above")),
@@ -101,8 +108,28 @@ pub(crate) fn run(options: &Options) -> Outcome<Verdict> {
             .run()
     })?;
     test_steps(&mut steps, options.without_spark, &[])?;
+    steps.step("tests of the simulated flavour", || {
+        madsim(&["test", "--locked", "-p", "doyen-runtime"], &[])?;
+        madsim(
+            &["test", "--locked", "-p", "doyen-sim", "--test", "madsim"],
+            &[],
+        )
+    })?;
     steps.summary();
     Ok(Verdict::Good)
+}
+
+/// Runs cargo on the simulated flavour.
+fn madsim(arguments: &[&str], more: &[&str]) -> Outcome<()> {
+    let arguments: Vec<String> = [arguments, more]
+        .concat()
+        .into_iter()
+        .map(str::to_owned)
+        .collect();
+    match crate::madsim::run(&arguments)? {
+        Verdict::Good => Ok(()),
+        Verdict::Bad | Verdict::NotBuilt => Err(trouble("see cargo's words above")),
+    }
 }
 
 /// # Errors
