@@ -104,28 +104,12 @@ fn every_weakness_race_case_hazard_and_rule_has_a_schedule() {
     }
 }
 
-const LINGERS: &str = "a driver's view names a server that was left out, for as long as its link \
-                       stands (core/src/driver/view.rs); no_resurrection takes it for a member";
-
 /// Schedules that show a fault which is known and not mended yet: they may end otherwise. Whoever
 /// mends one takes its lines out.
-const OPEN: &[(&str, &str)] = &[
-    ("rule-c4-only-an-open-call-expires", LINGERS),
-    ("rule-e3-only-a-free-lock-is-proof", LINGERS),
-    ("rule-s2-claims-are-guarded-by-the-roster", LINGERS),
-    ("sbr-s06-loser-stopped-during-its-decision", LINGERS),
-    ("singleton-h03-stopped-for-long", LINGERS),
-    ("singleton-h10-next-holder-not-ready", LINGERS),
-    ("singleton-h12-leave-over-slow-links", LINGERS),
-    (
-        "rule-e8-who-cannot-tell-does-not-confirm",
-        "a job's gateway that could not read answers 404 (core/src/gateway/jobs.rs, `expired`)",
-    ),
-    (
-        "seed-join-28-joined-at-two-members",
-        "a handshake over a slow link outlasts its time-out (sim/src/world/dial.rs)",
-    ),
-];
+const OPEN: &[(&str, &str)] = &[(
+    "seed-join-28-joined-at-two-members",
+    "a handshake over a slow link outlasts its time-out (sim/src/world/dial.rs)",
+)];
 
 #[test]
 fn what_waits_for_nothing_ends_as_it_says() {

@@ -33,6 +33,9 @@ const NAME: &str = "rightful_moves";
 /// A holder counts as sound when nothing has hit it for so long: it has read what was asked of it.
 const SOUND: Duration = Duration::from_secs(4);
 
+/// What a lossy link has kept back may come late for so long after its end.
+const BACKLOG: Duration = Duration::from_secs(30);
+
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct RightfulMoves {
@@ -151,7 +154,7 @@ impl RightfulMoves {
                 let moved = facts.records.pulse.as_ref().map(|pulse| at.since(pulse.at));
                 let still = moved.is_none_or(|still| still >= percent(times.hung_after, 95));
                 let odd = envelope::NET | envelope::CLOCK;
-                let ordinary = !facts.mixed && facts.envelope.free_of(at, SOUND, odd);
+                let ordinary = !facts.mixed && facts.envelope.free_of(at, BACKLOG, odd);
                 claim!(
                     NAME,
                     at,
@@ -214,10 +217,12 @@ impl RightfulMoves {
         );
         let last = self.challenges.insert(by.incarnation, at);
         let pause = percent(facts.times.challenge_pause, 60);
+        // One whose answer was lost may have been carried out long after it was sent.
+        let late = !facts.envelope.free_of(at, SOUND, envelope::STORE);
         claim!(
             NAME,
             at,
-            !facts.true_times() || last.is_none_or(|last| at.since(last) >= pause),
+            late || !facts.true_times() || last.is_none_or(|last| at.since(last) >= pause),
             "challenges",
             "{name} challenges a second time after {:?} (S5: once a second)",
             at.since(last.unwrap_or(at))

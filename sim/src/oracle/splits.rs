@@ -28,6 +28,9 @@ const NAME: &str = "splits";
 /// The steps of a decision: store calls, beats, the look of this oracle once a second.
 const ROOM: Duration = Duration::from_secs(5);
 
+/// What a lossy link has kept back may come late for so long after its end.
+const BACKLOG: Duration = Duration::from_secs(30);
+
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Splits {
@@ -122,7 +125,7 @@ impl Splits {
         claim!(
             NAME,
             at,
-            preferred || announced.is_some(),
+            preferred || announced.is_some() || facts.mixed,
             "not announced",
             "{name} left out {out:?} of generation {} without an announcement, and keeps {kept:?}",
             old.generation
@@ -139,7 +142,7 @@ impl Splits {
             );
             let hurried = self.announced.keys().any(|one| *one != by.incarnation);
             let stable = percent(facts.times.stable_after, 98);
-            let gap = facts.times.detection.saturating_add(ROOM);
+            let gap = facts.times.detection.saturating_add(BACKLOG);
             let trouble = facts.envelope.troubled_since(at, gap);
             // The dead stay dead; whom one does not hear otherwise is not heard for some trouble.
             let since = |one: &&Identity| {
@@ -166,7 +169,8 @@ fn needless(at: Time, by: &Identity, out: &[&Identity], facts: &Facts) -> Result
     let span = facts
         .times
         .stable_after
-        .saturating_add(facts.times.detection.saturating_mul(2));
+        .saturating_add(facts.times.detection.saturating_mul(2))
+        .saturating_add(BACKLOG);
     let spared = |node| facts.envelope.spared(at, span, classes, node);
     let writer = facts.life(by.incarnation).map(|life| life.node);
     for one in out {

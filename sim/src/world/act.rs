@@ -5,13 +5,13 @@ use super::World;
 use super::connection::Lane;
 use super::events::{Event, Life};
 use super::storage::Call;
+use crate::panics::caught;
 use crate::schedule::model::{Accident, Act};
 use crate::trace::seen::{NodeId, Seen, Sink};
 use doyen_core::input::Input;
 use doyen_core::output::Output;
 use doyen_core::process::Process;
 use doyen_core::time::Time;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 /// A process that wants more wakes than this in a millisecond spins.
@@ -44,10 +44,10 @@ impl<S: Sink> World<S> {
             input: &input,
         };
         self.sink.seen(now, &told);
-        let handled = catch_unwind(AssertUnwindSafe(|| process.handle(clock, input)));
+        let handled = caught(|| process.handle(clock, input));
         match handled {
             Ok(()) => self.drain(id),
-            Err(panic) => self.panicked(id, &*panic),
+            Err(panic) => self.panicked(id, &panic),
         }
     }
 
@@ -246,16 +246,8 @@ impl<S: Sink> World<S> {
         }
     }
 
-    fn panicked(&mut self, id: NodeId, panic: &(dyn std::any::Any + Send)) {
-        let text = panic
-            .downcast_ref::<String>()
-            .map(String::as_str)
-            .or_else(|| panic.downcast_ref::<&str>().copied())
-            .unwrap_or("a panic without words");
-        let seen = Seen::Panicked {
-            node: id,
-            message: text,
-        };
+    fn panicked(&mut self, id: NodeId, message: &str) {
+        let seen = Seen::Panicked { node: id, message };
         self.sink.seen(self.now, &seen);
         self.kill(id);
         self.start_again(id);
