@@ -5,6 +5,7 @@
 //! | a side that is not preferred announced itself `witness-delay` before it acted (R4) | clocks true |
 //! | nobody acts before `stable-after`, but for a split that another announced (R4) | clocks true |
 //! | nobody is left out to whom, and to whose writer, nothing has happened | always |
+//! | nor by a writer to which nothing has happened but that it stood still, and that just woke (S5) | always |
 //! | a server that is dead is off the roster in time | nothing else goes wrong |
 //! | two sides of a clean cut are not both on the roster for longer than it takes | nothing else goes wrong, the store reached by all |
 //!
@@ -173,6 +174,7 @@ fn needless(at: Time, by: &Identity, out: &[&Identity], facts: &Facts) -> Result
         .saturating_add(BACKLOG);
     let spared = |node| facts.envelope.spared(at, span, classes, node);
     let writer = facts.life(by.incarnation).map(|life| life.node);
+    let woke = writer.is_some_and(|writer| just_woke(at, span, writer, facts));
     for one in out {
         let Some(life) = facts.life(one.incarnation) else {
             continue;
@@ -187,8 +189,27 @@ fn needless(at: Time, by: &Identity, out: &[&Identity], facts: &Facts) -> Result
             facts.name(by),
             life.name
         );
+        claim!(
+            NAME,
+            at,
+            !well || !woke,
+            "just woke",
+            "{} left out {}, which lives and has run, for the silence of its own standstill",
+            facts.name(by),
+            life.name
+        );
     }
     Ok(())
+}
+
+/// Whether a process goes on only since less than a detection time ago after it stood still, and
+/// nothing else has come between it and the others.
+fn just_woke(at: Time, span: Duration, node: NodeId, facts: &Facts) -> bool {
+    let short = percent(facts.times.detection, 95);
+    let others = envelope::NET | envelope::CLOCK;
+    !facts.mixed
+        && !facts.envelope.spared(at, short, envelope::STOPPED, node)
+        && facts.envelope.spared(at, span, others, node)
 }
 
 /// Whether keep-oldest prefers the side that is kept (sbr.md 4.1): the side of the oldest, unless
@@ -361,6 +382,18 @@ mod tests {
         history.fault(0, true, &[3]).wait(26_000);
         history.rosters(&server(2, 1), 4, both());
         assert_eq!(history.fails(), "splits/needless");
+    }
+
+    #[test]
+    fn who_has_just_woken_leaves_nobody_out_that_has_run_all_the_time() {
+        for (millis, good) in [(200, false), (5_100, true)] {
+            let mut history = cluster();
+            history.wait(60_000).pauses(2, true).wait(25_000);
+            history.pauses(2, false);
+            history.announces(&server(3, 1)).wait(millis);
+            history.rosters(&server(2, 1), 4, both());
+            assert_eq!(history.verdict().is_ok(), good, "{millis} ms");
+        }
     }
 
     #[test]
