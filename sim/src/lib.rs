@@ -13,6 +13,7 @@ pub mod engine;
 pub mod explain;
 pub mod judge;
 pub mod oracle;
+mod panics;
 pub mod report;
 pub mod runner;
 pub mod schedule;

@@ -1,9 +1,9 @@
 //! The simulated flavour: runtime and sim built with `--cfg madsim` (design.md 6).
 //!
-//! It has a target folder of its own, so that neither flavour builds the other one anew. The flags
-//! go by the environment variable that wins over everybody's own `RUSTFLAGS`.
+//! It has a target folder of its own, so that neither flavour builds the other one anew.
 
 use crate::Verdict;
+use crate::sim::Flavour;
 use doyen_tests::{Outcome, program, trouble};
 use std::process::Command;
 
@@ -16,9 +16,7 @@ pub(crate) fn run(arguments: &[String]) -> Outcome<Verdict> {
     let mut command = Command::new(cargo);
     command
         .current_dir(program::root())
-        .env("CARGO_ENCODED_RUSTFLAGS", "--cfg\x1fmadsim")
-        .env("CARGO_ENCODED_RUSTDOCFLAGS", "--cfg\x1fmadsim")
-        .env("CARGO_TARGET_DIR", program::target().join("madsim"))
+        .envs(Flavour::Madsim.environment())
         .args(arguments);
     let status = command
         .status()

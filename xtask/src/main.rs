@@ -137,7 +137,7 @@ fn main() -> ExitCode {
         Verb::Demo(options) => block_on(demo::run(options)),
         Verb::Ci(options) => ci::run(&options),
         Verb::Test(options) => ci::test(&options),
-        Verb::Sim(options) => return sim::run(&options),
+        Verb::Sim(options) => return sim::main(&options),
         Verb::Madsim { arguments } => madsim::run(&arguments),
         Verb::Tidy => tidy::run(),
         Verb::BareHolder => bench::bare::hold().map(|()| Verdict::Good),

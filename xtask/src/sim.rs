@@ -4,7 +4,7 @@ use crate::say;
 use clap::Args;
 use doyen_tests::program;
 use std::path::PathBuf;
-use std::process::{Command, ExitCode};
+use std::process::{Command, ExitCode, ExitStatus};
 
 /// A fault of the simulator or its use: `doyen-sim`'s own code for it (design.md 6).
 const FAULT: u8 = 3;
@@ -53,26 +53,34 @@ impl Flavour {
         }
     }
 
-    /// Builds `doyen-sim` in this flavour and says where it is.
-    pub(crate) fn build(self) -> Result<PathBuf, String> {
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let mut command = Command::new(cargo);
-        command
-            .current_dir(program::root())
-            .args(["build", "--quiet", "--release", "--package", "doyen-sim"])
-            .arg("--target-dir")
-            .arg(self.target());
+    /// Features that cargo is asked for.
+    pub(crate) const fn features(self) -> &'static [&'static str] {
         match self {
-            Self::Direct => {}
-            Self::Planted => {
-                command.args(["--features", "planted"]);
-            }
-            Self::Madsim => {
-                // The variable that wins over everybody's own `RUSTFLAGS`.
-                command.env("CARGO_ENCODED_RUSTFLAGS", "--cfg\x1fmadsim");
+            Self::Direct | Self::Madsim => &[],
+            Self::Planted => &["--features", "planted"],
+        }
+    }
+
+    /// Variables that cargo is given.
+    pub(crate) fn environment(self) -> Vec<(&'static str, String)> {
+        let mut variables = vec![("CARGO_TARGET_DIR", self.target().display().to_string())];
+        if self == Self::Madsim {
+            // These win over everybody's own `RUSTFLAGS`.
+            for name in ["CARGO_ENCODED_RUSTFLAGS", "CARGO_ENCODED_RUSTDOCFLAGS"] {
+                variables.push((name, "--cfg\x1fmadsim".to_owned()));
             }
         }
-        let status = command
+        variables
+    }
+
+    /// Builds `doyen-sim` in this flavour and says where it is.
+    fn build(self) -> Result<PathBuf, String> {
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let status = Command::new(cargo)
+            .current_dir(program::root())
+            .args(["build", "--quiet", "--release", "--package", "doyen-sim"])
+            .args(self.features())
+            .envs(self.environment())
             .status()
             .map_err(|error| format!("cargo: {error}"))?;
         if !status.success() {
@@ -84,13 +92,9 @@ impl Flavour {
     }
 }
 
-/// Runs it; its exit code is passed on.
-pub(crate) fn run(options: &Options) -> ExitCode {
-    let outcome = Flavour::of(&options.arguments).build().and_then(|path| {
-        let status = Command::new(&path).args(&options.arguments).status();
-        status.map_err(|error| format!("{}: {error}", path.display()))
-    });
-    match outcome {
+/// Runs it and passes its exit code on.
+pub(crate) fn main(options: &Options) -> ExitCode {
+    match status(&options.arguments) {
         // Ended by a signal, it has no code.
         Ok(status) => ExitCode::from(
             status
@@ -103,6 +107,28 @@ pub(crate) fn run(options: &Options) -> ExitCode {
             ExitCode::from(FAULT)
         }
     }
+}
+
+/// Runs it.
+///
+/// # Errors
+/// It cannot be built or run, or it does not end with 0.
+pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
+    let status = status(arguments)?;
+    if status.success() {
+        Ok(())
+    } else {
+        Err(format!("doyen-sim {}: {status}", arguments.join(" ")))
+    }
+}
+
+fn status(arguments: &[String]) -> Result<ExitStatus, String> {
+    let program = Flavour::of(arguments).build()?;
+    let status = Command::new(&program)
+        .current_dir(program::root())
+        .args(arguments)
+        .status();
+    status.map_err(|error| format!("{}: {error}", program.display()))
 }
 
 #[cfg(test)]

@@ -41,6 +41,8 @@ pub(super) struct JobRequest {
     creation: Option<Creation>,
     /// The context of another request that takes no job any more: its end is waited for.
     spent: Option<ContextId>,
+    /// The context is there, and was not ready when we looked.
+    not_ready: bool,
     /// Until when its client waits: for a context of its own first, then for the job.
     deadline: Time,
     /// How long from when that context is there; taken then, once.
@@ -62,6 +64,7 @@ impl JobRequest {
             stage: Stage::Naming,
             refusal: None,
             spent: None,
+            not_ready: false,
         }
     }
 
@@ -127,8 +130,12 @@ impl JobRequest {
             // Nothing of the job was written; what became of the context is not known.
             Stage::Naming | Stage::Creating if self.creation.is_some() => Answer::Unknown,
             Stage::Placing(context) if self.is_anothers(context) => Answer::Unknown,
-            Stage::Naming | Stage::Creating | Stage::Placing(_) => Answer::ContextNotFound,
-            Stage::Writing(_) => Answer::Unknown,
+            // Seen, and not ready for jobs in all that time.
+            Stage::Placing(_) if self.not_ready => Answer::ContextNotFound,
+            // A context that is not there is answered at once: the store did not tell.
+            Stage::Naming | Stage::Creating | Stage::Placing(_) | Stage::Writing(_) => {
+                Answer::Unknown
+            }
             Stage::Following | Stage::Waiting(_) => Answer::JobWaiting {
                 job: self.watched.clone(),
             },
@@ -303,6 +310,7 @@ impl JobRequest {
             }
             // Not ready yet: look again when it changes.
             ContextState::Started | ContextState::Restarting | ContextState::Running => {
+                self.not_ready = true;
                 Next::Watch(self.records(layout))
             }
             ContextState::Stopping => Next::Answer(Answer::JobRefused(JobRefusal::ContextStopping)),

@@ -47,6 +47,8 @@ pub(crate) struct Singleton {
     /// The holder's last beat. The detector forgets it with a proof of death; the count goes on.
     heard: Time,
     proof: Option<(Identity, Time)>,
+    /// Of whom proof was taken so far, while they are listed.
+    victims: BTreeSet<Identity>,
     alive_after_proof: BTreeSet<Identity>,
     vacant_since: Option<Time>,
     challenged: Option<Challenged>,
@@ -62,9 +64,11 @@ pub(crate) struct Singleton {
 impl Singleton {
     /// Epoch or holder changed.
     pub(crate) fn office_changed(&mut self, now: Time) {
+        let victims = std::mem::take(&mut self.victims);
         let alive_after_proof = std::mem::take(&mut self.alive_after_proof);
         *self = Self {
             counting_since: now,
+            victims,
             alive_after_proof,
             ..Self::default()
         };
@@ -75,21 +79,18 @@ impl Singleton {
         self.counting_since = now;
     }
 
-    /// The holder beats.
+    /// A listed server beats; what counts is the holder's, and that of a victim.
     pub(crate) fn heard(&mut self, shared: &Shared, from: &Identity, vacant: bool) {
+        if !self.victims.is_empty() && self.victims.remove(from) {
+            // A victim that turns out to live, maybe long after its office was taken: proof is
+            // never taken against it again (S4).
+            self.proof.take_if(|(victim, _)| victim == from);
+            self.alive_after_proof.insert(from.clone());
+        }
         if shared.holder() != Some(from) {
             return;
         }
         self.heard = shared.now;
-        if self
-            .proof
-            .as_ref()
-            .is_some_and(|(victim, _)| victim == from)
-        {
-            // A victim that turns out to live: proof is never taken against it again (S4).
-            self.proof = None;
-            self.alive_after_proof.insert(from.clone());
-        }
         self.vacant_since = vacant.then(|| self.vacant_since.unwrap_or(shared.now));
     }
 
@@ -104,6 +105,10 @@ impl Singleton {
                 .outbox
                 .event(ClusterEvent::ProofOfDeath { member, how });
             self.proof = Some((victim.clone(), shared.now));
+            let listed = |one: &Identity| shared.roster().is_some_and(|roster| roster.lists(one));
+            self.victims.retain(listed);
+            self.alive_after_proof.retain(listed);
+            self.victims.insert(victim.clone());
         }
     }
 

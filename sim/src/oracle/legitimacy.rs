@@ -120,15 +120,18 @@ pub fn records_bound(facts: &Facts) -> Duration {
     bound
 }
 
-/// Whether some attempt is over that nobody can prove dead: its host has no server (E6, E8).
+/// Whether some attempt is over that the holder cannot prove dead: it ran on another host (E6, E8).
 fn unproved(facts: &Facts) -> bool {
+    let holder = facts
+        .holder()
+        .map(|one| facts.name(one))
+        .unwrap_or_default();
     facts.records.owners.values().any(|owner| {
-        let Some(driver) = owner.value.owner.as_ref().map(|one| one.driver) else {
+        let Some(owner) = owner.value.owner.as_ref() else {
             return false;
         };
-        let dead = facts.life(driver).is_none_or(|life| !life.lives());
-        let host = facts.launched.get(&driver).map(|one| one.host);
-        dead && host.is_none_or(|host| facts.at_node(host).is_none())
+        let dead = facts.life(owner.driver).is_none_or(|life| !life.lives());
+        dead && !owner.process.host.ends_with(&holder)
     })
 }
 

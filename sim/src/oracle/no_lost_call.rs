@@ -37,6 +37,8 @@ pub(super) struct NoLostCall {
     held: BTreeMap<RequestId, Held>,
     answered: BTreeSet<RequestId>,
     leaving: BTreeSet<Incarnation>,
+    /// Who has said that it stops: what it is told then it never hears.
+    stopped: BTreeSet<Incarnation>,
 }
 
 /// A request that a process took.
@@ -63,7 +65,7 @@ impl Oracle for NoLostCall {
     }
 
     fn listens(&self) -> u32 {
-        kinds::COMMAND | kinds::ANSWER | kinds::LIFE | kinds::VIEWS
+        kinds::COMMAND | kinds::ANSWER | kinds::STOP | kinds::LIFE | kinds::VIEWS
     }
 
     fn seen(&mut self, at: Time, seen: &Seen<'_>, facts: &Facts) -> Result<(), Violation> {
@@ -92,6 +94,15 @@ impl Oracle for NoLostCall {
                     Some(held) => self.answers(at, *node, &held, answer, facts),
                     None => Ok(()),
                 }
+            }
+            Seen::Output {
+                node,
+                output: Output::Stop(_),
+            } => {
+                let life = facts.at_node(*node);
+                self.stopped
+                    .extend(life.map(|life| life.identity.incarnation));
+                Ok(())
             }
             Seen::Ended { identity, how, .. } => {
                 let by = identity.incarnation;
@@ -132,6 +143,9 @@ impl NoLostCall {
             return;
         };
         let by = life.identity.incarnation;
+        if self.stopped.contains(&by) {
+            return;
+        }
         let (request, wait, what) = match command {
             Command::Call { request, call } => {
                 let NewCall { id, key, wait, .. } = call;

@@ -59,7 +59,16 @@ impl Oracle for NoResurrection {
                 }
             }
             Seen::Views { views } if !self.removed.is_empty() => {
-                for (_, view) in *views {
+                let is_server = |one: Incarnation| {
+                    facts
+                        .life(one)
+                        .is_some_and(|life| life.role == Role::Server)
+                };
+                // A driver shows whom it is linked with, too.
+                let servers = views
+                    .iter()
+                    .filter(|(_, v)| is_server(v.identity.incarnation));
+                for (_, view) in servers {
                     let members = view.members.iter().filter(|one| one.role == Role::Server);
                     for member in members.map(|one| &one.identity) {
                         let gone = self.removed.get(&member.incarnation);

@@ -106,11 +106,16 @@ impl OneSurvivor {
             .changes
             .iter()
             .any(|one| weight(one) > Weight::Nothing);
-        // Whoever leaves as the last one has nobody to give the office to.
+        // Whoever leaves takes itself off, with or without an heir; its last words may follow.
+        let leaves = facts
+            .records
+            .cluster
+            .as_ref()
+            .is_some_and(|cluster| cluster.by == by.incarnation);
         claim!(
             NAME,
             at,
-            !decides || roster.lists(by) || roster.listed.is_empty(),
+            !decides || roster.lists(by) || leaves,
             "not listed",
             "{} decided something, but generation {} does not list it: {:?}",
             facts.name(by),

@@ -8,6 +8,7 @@ use super::facts::Facts;
 use super::report::claim;
 use super::{Oracle, Violation, kinds, legitimacy};
 use crate::trace::seen::Seen;
+use doyen_core::identity::Role;
 use doyen_core::records::call::CallState;
 use doyen_core::records::context::ContextState;
 use doyen_core::records::job::{JobRecord, JobState};
@@ -47,12 +48,19 @@ impl Oracle for Prompt {
         }
         // Whatever is older than the calm began to be worked on with it.
         let age = |since: Time| at.since(since.max(settled));
-        office(at, facts, age)?;
-        work(at, facts, age)?;
+        let serves = facts.records.singleton.as_ref().is_some_and(|office| {
+            let life = facts.life(office.value.holder.incarnation);
+            life.is_some_and(|life| life.lives() && age(office.at) >= SOON)
+        });
+        // How soon a dead holder is followed is for `failover` to say.
+        if serves {
+            office(at, facts, age)?;
+            work(at, facts, age)?;
+        }
         for (_, view) in *views {
             let live = facts
                 .life(view.identity.incarnation)
-                .filter(|life| life.lives());
+                .filter(|life| life.lives() && life.role == Role::Server);
             let old = live.is_none_or(|life| age(life.began) < SOON);
             claim!(
                 NAME,

@@ -15,7 +15,7 @@
 use super::facts::{Facts, Life, percent};
 use super::records::Change;
 use super::report::claim;
-use super::{Oracle, Violation, kinds};
+use super::{Oracle, Violation, envelope, kinds};
 use crate::trace::seen::{NodeId, Seen};
 use doyen_core::identity::Incarnation;
 use doyen_core::input::{Command, Input};
@@ -218,10 +218,13 @@ impl RightfulExits {
         let alone = life.clock.since(last);
         // It counts from the sending of what was confirmed, so a little before `last`.
         let bound = percent(facts.times.driver_lost_after, 72);
+        // A host that slept finds its last confirmation long past when it wakes.
+        let classes = envelope::CLOCK | envelope::STOPPED;
+        let true_clock = facts.envelope.spared(at, bound, classes, life.node);
         claim!(
             NAME,
             at,
-            alone >= bound || facts.mixed,
+            alone >= bound || facts.mixed || !true_clock,
             "fenced",
             "{} stops, though context {} is its own and it was confirmed {alone:?} ago: {what}",
             life.name,

@@ -33,12 +33,17 @@ const NAME: &str = "rightful_moves";
 /// A holder counts as sound when nothing has hit it for so long: it has read what was asked of it.
 const SOUND: Duration = Duration::from_secs(4);
 
+/// What a lossy link has kept back may come late for so long after its end.
+const BACKLOG: Duration = Duration::from_secs(30);
+
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct RightfulMoves {
     leaving: BTreeSet<Incarnation>,
     /// Who had proof of whose death.
     proofs: BTreeSet<(Incarnation, Incarnation)>,
+    /// Whose victim turned out to live.
+    turned_out: BTreeSet<(Incarnation, Incarnation)>,
     /// Who heard whom say `vacant`.
     vacant: BTreeSet<(Incarnation, Incarnation)>,
     /// The challenges of the present epoch: by whom, when.
@@ -66,10 +71,14 @@ impl Oracle for RightfulMoves {
                 let from = beat.from.incarnation;
                 if facts.holder().is_some_and(|one| one.incarnation == from) {
                     self.heard.insert(*node, (from, *clock));
-                    if beat.vacant
-                        && let Some(life) = facts.at_node(*node)
-                    {
-                        self.vacant.insert((life.identity.incarnation, from));
+                    if let Some(life) = facts.at_node(*node).filter(|_| self.notes(beat.vacant)) {
+                        let pair = (life.identity.incarnation, from);
+                        if self.proofs.contains(&pair) {
+                            self.turned_out.insert(pair);
+                        }
+                        if beat.vacant {
+                            self.vacant.insert(pair);
+                        }
                     }
                 }
                 Ok(())
@@ -95,6 +104,11 @@ impl Oracle for RightfulMoves {
 }
 
 impl RightfulMoves {
+    /// Whether a beat of the holder tells more than that it lives.
+    fn notes(&self, vacant: bool) -> bool {
+        vacant || !self.proofs.is_empty()
+    }
+
     fn event(
         &mut self,
         at: Time,
@@ -122,12 +136,13 @@ impl RightfulMoves {
                 claim!(
                     NAME,
                     at,
-                    self.proofs.insert(pair),
+                    !self.turned_out.contains(&pair),
                     "proof twice",
                     "{} takes proof of the death of {} again, after it had turned out to live (S4)",
                     life.name,
                     facts.name(member)
                 );
+                self.proofs.insert(pair);
             }
             ClusterEvent::Challenged { member } => {
                 let times = &facts.times;
@@ -139,7 +154,7 @@ impl RightfulMoves {
                 let moved = facts.records.pulse.as_ref().map(|pulse| at.since(pulse.at));
                 let still = moved.is_none_or(|still| still >= percent(times.hung_after, 95));
                 let odd = envelope::NET | envelope::CLOCK;
-                let ordinary = !facts.mixed && facts.envelope.free_of(at, SOUND, odd);
+                let ordinary = !facts.mixed && facts.envelope.free_of(at, BACKLOG, odd);
                 claim!(
                     NAME,
                     at,
@@ -202,10 +217,12 @@ impl RightfulMoves {
         );
         let last = self.challenges.insert(by.incarnation, at);
         let pause = percent(facts.times.challenge_pause, 60);
+        // One whose answer was lost may have been carried out long after it was sent.
+        let late = !facts.envelope.free_of(at, SOUND, envelope::STORE);
         claim!(
             NAME,
             at,
-            !facts.true_times() || last.is_none_or(|last| at.since(last) >= pause),
+            late || !facts.true_times() || last.is_none_or(|last| at.since(last) >= pause),
             "challenges",
             "{name} challenges a second time after {:?} (S5: once a second)",
             at.since(last.unwrap_or(at))

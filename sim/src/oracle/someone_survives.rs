@@ -10,9 +10,11 @@ use super::report::claim;
 use super::{Oracle, Violation, kinds};
 use crate::schedule::model::{FaultKind, Topology};
 use crate::trace::seen::{Ended, Seen};
-use doyen_core::identity::Role;
+use doyen_core::identity::{Incarnation, Role};
+use doyen_core::input::{Command, Input};
 use doyen_core::output::StopReason;
 use doyen_core::time::Time;
+use std::collections::BTreeSet;
 
 const NAME: &str = "someone_survives";
 
@@ -22,6 +24,7 @@ pub(super) struct SomeoneSurvives {
     /// The faults that have begun: index, and how many nodes were hit.
     begun: Vec<(usize, usize)>,
     left_out: Vec<String>,
+    leaving: BTreeSet<Incarnation>,
 }
 
 impl Oracle for SomeoneSurvives {
@@ -30,7 +33,7 @@ impl Oracle for SomeoneSurvives {
     }
 
     fn listens(&self) -> u32 {
-        kinds::STORE | kinds::FAULT | kinds::LIFE
+        kinds::STORE | kinds::FAULT | kinds::LIFE | kinds::COMMAND | kinds::VIEWS
     }
 
     fn seen(&mut self, at: Time, seen: &Seen<'_>, facts: &Facts) -> Result<(), Violation> {
@@ -40,16 +43,25 @@ impl Oracle for SomeoneSurvives {
                 begins: true,
                 hits,
             } => self.begun.push((*index, hits.len())),
+            Seen::Input {
+                node,
+                input: Input::Command(Command::Leave),
+                ..
+            } => {
+                let life = facts.at_node(*node);
+                self.leaving
+                    .extend(life.map(|life| life.identity.incarnation));
+            }
             Seen::Ended { identity, how, .. } => {
                 let life = facts.life(identity.incarnation);
-                if life.is_some_and(|life| life.role == Role::Server) {
-                    if matches!(how, Ended::Stopped(StopReason::LeftOut { .. })) {
-                        self.left_out.push(facts.name(identity));
-                    }
-                    self.ends(at, facts)?;
+                if life.is_some_and(|life| life.role == Role::Server)
+                    && matches!(how, Ended::Stopped(StopReason::LeftOut { .. }))
+                {
+                    self.left_out.push(facts.name(identity));
                 }
             }
-            Seen::Store(_) => {
+            Seen::Views { .. } => self.ends(at, facts)?,
+            Seen::Store(written) => {
                 for change in &facts.changes {
                     if let Change::Cluster(step) = change
                         && let (Some(old), Some(new)) = (step.was(), step.now())
@@ -61,12 +73,12 @@ impl Oracle for SomeoneSurvives {
                             .listed
                             .iter()
                             .any(|one| !new.roster.lists(one) && lives(one.incarnation));
-                        // The last one that leaves leaves an empty roster behind.
-                        let last = new.roster.listed.is_empty() && old.roster.listed.len() == 1;
+                        // Who leaves takes itself off, whoever else is there.
+                        let last = self.leaving.contains(&written.by.incarnation);
                         claim!(
                             NAME,
                             at,
-                            someone || last || !others,
+                            someone || last || !others || !lives(written.by.incarnation),
                             "nobody",
                             "generation {} lists nobody who lives: {:?} became {:?}",
                             new.roster.generation,
@@ -98,7 +110,7 @@ impl SomeoneSurvives {
             "fault {index} is about one server or one link, but {:?} were left out",
             self.left_out
         );
-        let ended: std::collections::BTreeSet<_> = facts
+        let ended: BTreeSet<_> = facts
             .lives()
             .iter()
             .filter(|life| life.role == Role::Server && !life.lives())
@@ -170,6 +182,7 @@ mod tests {
         left_out(&mut history, &server(3, 1));
         assert_eq!(history.verdict(), Ok(()));
         left_out(&mut history, &server(1, 1));
+        history.looks();
         assert_eq!(history.fails(), "someone_survives/two for one");
     }
 
@@ -179,6 +192,7 @@ mod tests {
         history.fault(0, true, &[1, 3]).fault(1, true, &[1, 3]);
         left_out(&mut history, &server(3, 1));
         left_out(&mut history, &server(1, 1));
+        history.looks();
         assert_eq!(history.verdict(), Ok(()));
     }
 

@@ -1,5 +1,6 @@
 //! Generated schedules over the real runtime: every oracle, and conformance with a bare core.
 
+use doyen_sim::engine::Engine as _;
 use doyen_sim::engine::madsim::{Conformance, Madsim};
 use doyen_sim::judge::{Judge, Judgement, Verdict};
 use doyen_sim::schedule::generate::generate;
@@ -29,7 +30,7 @@ fn seeds() -> std::ops::Range<u64> {
         let (first, end) = text.split_once("..")?;
         Some(first.parse().ok()?..end.parse().ok()?)
     });
-    range.unwrap_or(0..12)
+    range.unwrap_or(1..13)
 }
 
 #[test]
@@ -50,4 +51,23 @@ fn generated_schedules_violate_nothing_and_conform() {
     }
     eprintln!("{passed} passed, {refused} not carried out, undecided {undecided:#?}");
     assert!(wrong.is_empty(), "{} wrong: {wrong:#?}", wrong.len());
+}
+
+#[test]
+#[ignore = "prints one seed: MADSIM_SEED=59"]
+fn one_seed_told() {
+    let seed = std::env::var("MADSIM_SEED").unwrap().parse().unwrap();
+    let profile = Profile::default().validate().unwrap();
+    let schedule = generate(seed, &profile);
+    let thread = std::thread::spawn(move || {
+        let config = config_of(&schedule, schedule.servers.first()).unwrap();
+        let mut watcher = crate::watcher::Watcher::default();
+        let mut judge = Judge::new(&schedule, config.get()).recorded_by(&mut watcher);
+        let ran = Madsim.run(&schedule, &mut judge);
+        eprintln!("{:?}", ran.map(|ran| judge.judge(&ran).verdict));
+        for line in watcher.lines {
+            eprintln!("{line}");
+        }
+    });
+    thread.join().unwrap();
 }

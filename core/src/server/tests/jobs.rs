@@ -182,6 +182,16 @@ fn j1_a_job_for_no_context_is_answered_at_once() {
     assert_eq!(world.commits, []);
 }
 
+/// C4: what the store does not tell is not known; that nothing is there would be a false word.
+#[test]
+fn c4_a_job_whose_context_could_not_be_looked_up_is_answered_as_unknown() {
+    let mut world = gateway_with_context();
+    world.store_away = true;
+    world.submits(1, true);
+    world.pass(secs(60));
+    assert_eq!(world.answer_to(1), Some(&Answer::Unknown));
+}
+
 #[test]
 fn j1_a_job_waits_for_a_context_that_is_not_ready() {
     let mut world = gateway_with_context();

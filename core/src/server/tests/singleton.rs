@@ -151,6 +151,23 @@ fn s4_proof_is_never_again_taken_against_a_victim_that_lives() {
     assert_eq!(claims(&world), [[""; 0]; 0]);
 }
 
+/// S4: nor when it turns out only after its office was taken, and has it again.
+#[test]
+fn s4_proof_is_never_again_taken_against_a_victim_that_lives_and_holds_the_office_again() {
+    let mut world = candidate(2, &[1, 2, 3]);
+    broke(&mut world, &s(1));
+    refused(&mut world, 1);
+    assert_eq!(world.office().holder, s(2));
+    world.beat(&s(1));
+    world.takes_office(&s(1));
+    world.forget();
+    broke(&mut world, &s(1));
+    refused(&mut world, 1);
+    world.pass(ms(500));
+    assert_eq!(claims(&world), [[""; 0]; 0]);
+    assert_eq!(world.office().holder, s(1));
+}
+
 /// S2 †: the claim is void when the roster moved, and when the office did.
 #[test]
 fn s2_a_claim_is_guarded_by_the_office_and_by_the_roster_that_lists_the_claimant() {

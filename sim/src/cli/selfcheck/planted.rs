@@ -7,6 +7,7 @@ use crate::engine::direct::Direct;
 use crate::judge::Verdict;
 use crate::runner::run_all;
 use crate::schedule::generate::generate;
+use crate::schedule::model::Schedule;
 use crate::schedule::profile::ValidProfile;
 use crate::shrink::shrink;
 use crate::trial::trial;
@@ -34,7 +35,8 @@ struct Found {
 
 pub(super) fn check(options: &Options) -> Outcome {
     let bugs: Vec<Bug> = Bug::ALL
-        .into_iter()
+        .iter()
+        .copied()
         .filter(|bug| options.bug.as_deref().is_none_or(|name| name == bug.name()))
         .collect();
     if bugs.is_empty() {
@@ -103,12 +105,20 @@ fn told(bug: Bug, found: Option<&Found>) -> String {
 /// Plants a bug and runs generated schedules until an oracle sees it.
 fn find(bug: Bug, first: u64, patience: Duration) -> Option<Found> {
     plant(Some(bug));
-    let found = search(first, patience);
+    let found = search(bug, first, patience);
     plant(None);
     found
 }
 
-fn search(first: u64, patience: Duration) -> Option<Found> {
+/// Whether it is the planted bug that a schedule shows.
+fn passes_without_it(schedule: &Schedule, bug: Bug) -> bool {
+    plant(None);
+    let passes = fingerprint(schedule).is_none();
+    plant(Some(bug));
+    passes
+}
+
+fn search(bug: Bug, first: u64, patience: Duration) -> Option<Found> {
     let profile = ValidProfile::default();
     let started = Instant::now();
     for seed in first.. {
@@ -122,6 +132,9 @@ fn search(first: u64, patience: Duration) -> Option<Found> {
         let Verdict::Violation(violation) = trial.verdict else {
             continue;
         };
+        if !passes_without_it(&schedule, bug) {
+            continue;
+        }
         let core_seconds = started.elapsed().as_secs_f64();
         let shrunk = shrink(&schedule, SHRINK_RUNS_MAX, &mut |candidate| {
             fingerprint(candidate).as_deref() == Some(violation.fingerprint.as_str())
@@ -138,7 +151,7 @@ fn search(first: u64, patience: Duration) -> Option<Found> {
 }
 
 /// The fingerprint of the violation that a schedule leads to.
-fn fingerprint(schedule: &crate::schedule::model::Schedule) -> Option<String> {
+fn fingerprint(schedule: &Schedule) -> Option<String> {
     match trial(&Direct, schedule).ok()?.verdict {
         Verdict::Violation(violation) => Some(violation.fingerprint),
         Verdict::Pass | Verdict::Undecided(_) => None,

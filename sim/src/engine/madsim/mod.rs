@@ -13,6 +13,7 @@ mod journal;
 mod launcher;
 mod lives;
 mod process;
+mod reads;
 mod recording;
 mod run;
 mod store;
