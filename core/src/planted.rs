@@ -130,6 +130,8 @@ mod catalogue {
         AloneOffByOne "alone-off-by-one" ["one_survivor"],
         /// The quiet time goes on although the set of the unconnected changed.
         QuietNotRestarted "quiet-not-restarted" ["someone_survives"],
+        /// A server that stood still takes its own silence for that of the others (S5).
+        WakesDeciding "wakes-deciding" ["someone_survives"],
         /// Two are connected when one of them hears the other (R3).
         OneEarSuffices "one-ear-suffices" ["converges"],
 

@@ -27,6 +27,7 @@ impl Clock {
 }
 
 #[cfg(test)]
+#[cfg(not(madsim))]
 mod tests {
     use super::*;
 

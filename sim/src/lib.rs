@@ -8,10 +8,19 @@
 //! value-stable stream of its own purpose.
 #![forbid(unsafe_code)]
 
+pub mod cli;
 pub mod engine;
+pub mod explain;
 pub mod judge;
 pub mod oracle;
+mod panics;
+pub mod report;
+pub mod runner;
 pub mod schedule;
+pub mod shrink;
 pub mod sometimes;
+pub mod story;
+pub mod suite;
 pub mod trace;
+pub mod trial;
 pub mod world;

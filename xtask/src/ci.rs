@@ -1,7 +1,8 @@
 //! `ci`: what CI runs, step by step; the first failure ends it.
 
 use crate::say;
-use crate::{Verdict, python, tidy};
+use crate::sim::{self, Flavour};
+use crate::{Verdict, madsim, python, tidy};
 use clap::Args;
 use doyen_tests::{Outcome, program, trouble};
 use std::path::PathBuf;
@@ -11,6 +12,15 @@ use std::time::{Duration, Instant};
 /// What is installed when it is not there.
 const CARGO_DENY: &str = "cargo-deny";
 const CARGO_DENY_VERSION: &str = "0.20.2";
+
+/// What CI simulates: a name and the arguments of `doyen-sim`.
+const SIMULATIONS: [(&str, &str); 5] = [
+    ("named schedules", "corpus check tests/corpus"),
+    ("simulate: direct", "run --seeds 0..20000"),
+    ("simulate: madsim", "run --engine madsim --seeds 0..200"),
+    ("determinism", "selfcheck --determinism --seeds 0..1000"),
+    ("canary", "selfcheck --planted --bug canary"),
+];
 
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Options {
@@ -101,8 +111,45 @@ pub(crate) fn run(options: &Options) -> Outcome<Verdict> {
             .run()
     })?;
     test_steps(&mut steps, options.without_spark, &[])?;
+    steps.step("tests with madsim", || {
+        for arguments in [
+            "test --locked --package doyen-runtime --lib",
+            "test --locked --package doyen-sim --test madsim",
+        ] {
+            let arguments: Vec<_> = arguments.split(' ').map(ToOwned::to_owned).collect();
+            if madsim::run(&arguments)? != Verdict::Good {
+                return Err(trouble("see cargo's words above"));
+            }
+        }
+        Ok(())
+    })?;
+    simulate(&mut steps)?;
     steps.summary();
     Ok(Verdict::Good)
+}
+
+/// The simulator's own flavours, the default suite on both engines, and the checks of the check.
+fn simulate(steps: &mut Steps) -> Outcome<()> {
+    for (flavour, what) in [
+        (Flavour::Madsim, "madsim"),
+        (Flavour::Planted, "planted bugs"),
+    ] {
+        steps.step(&format!("lints with {what}"), || {
+            let lints = ["--locked", "--all-targets", "--", "-D", "warnings"];
+            let mut clippy = cargo(&["clippy", "--package", "doyen-sim"]);
+            clippy
+                .arguments
+                .extend(flavour.features().iter().map(|one| (*one).to_owned()));
+            clippy.arguments.extend(lints.map(str::to_owned));
+            clippy.environment.extend(flavour.environment());
+            clippy.run()
+        })?;
+    }
+    for (name, arguments) in SIMULATIONS {
+        let arguments: Vec<_> = arguments.split(' ').map(ToOwned::to_owned).collect();
+        steps.step(name, || sim::run(&arguments).map_err(trouble))?;
+    }
+    Ok(())
 }
 
 /// # Errors

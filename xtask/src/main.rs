@@ -3,8 +3,10 @@
 mod bench;
 mod ci;
 mod demo;
+mod madsim;
 mod python;
 mod say;
+mod sim;
 mod tidy;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -29,6 +31,7 @@ const EXAMPLES: &str = "Examples:
   cargo xtask ci                         everything that CI checks, with the seconds of each step
   cargo xtask bench failover --fault kill --rounds 300 --json
   cargo xtask bench idle --json
+  cargo xtask sim run --seeds 0..10000   10,000 simulated clusters under faults
 
 Exit codes: 0 as hoped, 1 not so, 2 usage.";
 
@@ -40,9 +43,24 @@ enum Verb {
     Ci(ci::Options),
     /// Run the tests: one step of `ci`.
     Test(ci::TestOptions),
+    /// Run cargo on the simulated flavour of runtime and sim, with a target folder of its own:
+    /// `cargo xtask madsim test -p doyen-sim`.
+    #[command(disable_help_flag = true)]
+    Madsim {
+        /// What cargo is told: a command and its arguments.
+        #[arg(
+            required = true,
+            num_args = 1..,
+            trailing_var_arg = true,
+            allow_hyphen_values = true
+        )]
+        arguments: Vec<String>,
+    },
     /// Measure: failover, the store's outage, needless moves, the cost of rest.
     #[command(subcommand)]
     Bench(Bench),
+    /// Build the simulator in the flavour that its arguments need, and run it: `cargo xtask sim help`.
+    Sim(sim::Options),
     /// Check the rules of the repository that no compiler knows: directions, sizes, docs.
     Tidy,
     /// A part of a bench that runs as a process of its own.
@@ -119,6 +137,8 @@ fn main() -> ExitCode {
         Verb::Demo(options) => block_on(demo::run(options)),
         Verb::Ci(options) => ci::run(&options),
         Verb::Test(options) => ci::test(&options),
+        Verb::Sim(options) => return sim::main(&options),
+        Verb::Madsim { arguments } => madsim::run(&arguments),
         Verb::Tidy => tidy::run(),
         Verb::BareHolder => bench::bare::hold().map(|()| Verdict::Good),
         Verb::Bench(Bench::Failover(options)) => block_on(bench::failover::run(options)),

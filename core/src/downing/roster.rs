@@ -55,6 +55,8 @@ pub(crate) struct RosterKeeper {
     split_read: Option<Version>,
     /// A split of this generation was read: `stable-after` is skipped once (R4).
     hurried: Option<Generation>,
+    /// Until when a process that stood still hears anew whom it is connected with (S5).
+    hears_anew: Time,
     committing: bool,
     retry_at: Option<Time>,
 }
@@ -91,6 +93,15 @@ impl RosterKeeper {
             .collect();
         self.joiners.retain(|_, joiner| !stale(joiner));
         gone
+    }
+
+    /// Our own timers fired so late: nobody was heard meanwhile, nor heard us. That silence is
+    /// nobody else's, and decides nothing: one detection time passes before anybody is left out (S5).
+    pub(crate) fn count_anew(&mut self, now: Time, late: Duration, detection: Duration) {
+        self.since = self.since.map(|since| since.after(late).min(now));
+        if !planted!(WakesDeciding) {
+            self.hears_anew = now.after(detection);
+        }
     }
 
     /// The store's `split` record was read (R4).
@@ -162,6 +173,7 @@ impl RosterKeeper {
             None if self.hurried == Some(shared.generation()) => shared.now,
             None => since.after(shared.times().stable_after),
         };
+        let due = due.max(self.hears_anew);
         Some(self.retry_at.map_or(due, |at| due.max(at)))
     }
 

@@ -137,9 +137,12 @@ impl ServerProcess {
         if self.stopped {
             return;
         }
-        if self.due.is_some_and(|due| now.since(due) > LATE) {
+        let late = self.due.map_or(Duration::ZERO, |due| now.since(due));
+        if late > LATE {
             self.singleton.count_anew(now);
             self.detector.reset(now);
+            let detection = self.shared.times().detection;
+            self.roster.count_anew(now, late, detection);
         }
         self.shared.now = now.max(self.shared.now);
         match input {

@@ -146,6 +146,7 @@ pub(crate) async fn run_beats(hub: &Hub, mut connection: Connection, end: &Cance
 }
 
 #[cfg(test)]
+#[cfg(not(madsim))]
 mod tests {
     use super::*;
     use tokio::io::AsyncReadExt;

@@ -311,5 +311,6 @@ fn established<R, W>(talk: Talk<R, W>, me: &Me, peer: Identity, lane: Lane) -> E
 }
 
 #[cfg(test)]
+#[cfg(not(madsim))]
 #[path = "handshake_tests.rs"]
 mod tests;

@@ -1,5 +1,5 @@
 //! Transports, beats and hosts on real sockets of the loopback.
-
+#![cfg(not(madsim))]
 #![allow(clippy::unwrap_used, reason = "a test fails by its panic")]
 
 mod beats;

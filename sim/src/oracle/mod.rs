@@ -42,6 +42,7 @@ mod sane_records;
 mod single_effective_singleton;
 mod someone_survives;
 mod splits;
+mod splits_ears;
 
 use crate::engine::Ran;
 use crate::trace::seen::Seen;

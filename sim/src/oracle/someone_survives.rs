@@ -54,10 +54,10 @@ impl Oracle for SomeoneSurvives {
             }
             Seen::Ended { identity, how, .. } => {
                 let life = facts.life(identity.incarnation);
-                if life.is_some_and(|life| life.role == Role::Server) {
-                    if matches!(how, Ended::Stopped(StopReason::LeftOut { .. })) {
-                        self.left_out.push(facts.name(identity));
-                    }
+                if life.is_some_and(|life| life.role == Role::Server)
+                    && matches!(how, Ended::Stopped(StopReason::LeftOut { .. }))
+                {
+                    self.left_out.push(facts.name(identity));
                 }
             }
             Seen::Views { .. } => self.ends(at, facts)?,

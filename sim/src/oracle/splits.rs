@@ -5,6 +5,8 @@
 //! | a side that is not preferred announced itself `witness-delay` before it acted (R4) | clocks true |
 //! | nobody acts before `stable-after`, but for a split that another announced (R4) | clocks true |
 //! | nobody is left out to whom, and to whose writer, nothing has happened | always |
+//! | nor by a writer to which nothing has happened but that it stood still, and that just woke (S5) | always |
+//! | `stable-after`, or the announcement, counts from when the writer was last connected with all (R4) | clocks true, all exchange beats |
 //! | a server that is dead is off the roster in time | nothing else goes wrong |
 //! | two sides of a clean cut are not both on the roster for longer than it takes | nothing else goes wrong, the store reached by all |
 //!
@@ -14,11 +16,13 @@ use super::envelope::{self, Trouble};
 use super::facts::{Facts, percent};
 use super::records::{Change, Step};
 use super::report::claim;
+use super::splits_ears::Ears;
 use super::{Oracle, Violation, kinds};
 use crate::schedule::model::{FaultKind, Target, Topology};
 use crate::trace::seen::{NodeId, Seen};
 use doyen_core::identity::{Identity, Incarnation};
 use doyen_core::input::{Command, Input};
+use doyen_core::output::{ClusterEvent, Output};
 use doyen_core::records::cluster::{ClusterRecord, Generation, Roster};
 use doyen_core::time::Time;
 use std::collections::{BTreeMap, BTreeSet};
@@ -38,6 +42,7 @@ pub(super) struct Splits {
     /// The announcements of the current generation: by whom, when.
     announced: BTreeMap<Incarnation, Time>,
     generation: Generation,
+    ears: Ears,
 }
 
 impl Oracle for Splits {
@@ -46,7 +51,7 @@ impl Oracle for Splits {
     }
 
     fn listens(&self) -> u32 {
-        kinds::STORE | kinds::COMMAND | kinds::VIEWS
+        kinds::STORE | kinds::COMMAND | kinds::VIEWS | kinds::BEAT | kinds::EVENT
     }
 
     fn seen(&mut self, at: Time, seen: &Seen<'_>, facts: &Facts) -> Result<(), Violation> {
@@ -60,6 +65,15 @@ impl Oracle for Splits {
                 self.leaving
                     .extend(life.map(|life| life.identity.incarnation));
             }
+            Seen::Input {
+                node,
+                clock,
+                input: Input::Beat(beat),
+            } => self.ears.beat(at, *node, *clock, beat, facts),
+            Seen::Output {
+                node,
+                output: Output::Event(ClusterEvent::Unreachable { member }),
+            } => self.ears.forget(*node, member, facts),
             Seen::Store(written) => {
                 for change in &facts.changes {
                     match change {
@@ -158,8 +172,48 @@ impl Splits {
                 "hasty",
                 "{name} left out {hasty:?} before stable-after: {trouble:?} was the first trouble"
             );
+            self.from_whole(at, by, preferred, facts)?;
         }
         needless(at, by, &out, facts)
+    }
+}
+
+impl Splits {
+    /// Whatever lets a side act began after it was last connected with all.
+    fn from_whole(
+        &self,
+        at: Time,
+        by: &Identity,
+        preferred: bool,
+        facts: &Facts,
+    ) -> Result<(), Violation> {
+        let Some(whole) = self.ears.whole(by) else {
+            return Ok(());
+        };
+        let (own, others): (Vec<_>, Vec<_>) = self
+            .announced
+            .iter()
+            .partition(|(one, _)| **one == by.incarnation);
+        let own = own.first().map(|(_, at)| **at).filter(|_| !preferred);
+        // One of another may be read a little after it was made.
+        let hurried = others.iter().any(|(_, at)| at.after(ROOM) >= whole);
+        let stable = percent(facts.times.stable_after, 98);
+        let name = facts.name(by);
+        claim!(
+            NAME,
+            at,
+            own.is_none_or(|announced| announced >= whole),
+            "void",
+            "{name} acted on its announcement of {own:?}, though it was connected with all at {whole}"
+        );
+        claim!(
+            NAME,
+            at,
+            hurried || own.unwrap_or(at).since(whole) >= stable,
+            "hasty",
+            "{name} left others out before stable-after: it was connected with all at {whole}"
+        );
+        Ok(())
     }
 }
 
@@ -173,6 +227,7 @@ fn needless(at: Time, by: &Identity, out: &[&Identity], facts: &Facts) -> Result
         .saturating_add(BACKLOG);
     let spared = |node| facts.envelope.spared(at, span, classes, node);
     let writer = facts.life(by.incarnation).map(|life| life.node);
+    let woke = writer.is_some_and(|writer| just_woke(at, span, writer, facts));
     for one in out {
         let Some(life) = facts.life(one.incarnation) else {
             continue;
@@ -187,8 +242,27 @@ fn needless(at: Time, by: &Identity, out: &[&Identity], facts: &Facts) -> Result
             facts.name(by),
             life.name
         );
+        claim!(
+            NAME,
+            at,
+            !well || !woke,
+            "just woke",
+            "{} left out {}, which lives and has run, for the silence of its own standstill",
+            facts.name(by),
+            life.name
+        );
     }
     Ok(())
+}
+
+/// Whether a process goes on only since less than a detection time ago after it stood still, and
+/// nothing else has come between it and the others.
+fn just_woke(at: Time, span: Duration, node: NodeId, facts: &Facts) -> bool {
+    let short = percent(facts.times.detection, 95);
+    let others = envelope::NET | envelope::CLOCK;
+    !facts.mixed
+        && !facts.envelope.spared(at, short, envelope::STOPPED, node)
+        && facts.envelope.spared(at, span, others, node)
 }
 
 /// Whether keep-oldest prefers the side that is kept (sbr.md 4.1): the side of the oldest, unless
@@ -318,100 +392,5 @@ fn sides(topology: &Topology, hits: &[NodeId], roster: &Roster, facts: &Facts) -
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::oracle::history::{History, server};
-
-    fn named(name: &str) -> Target {
-        Target::Named(name.to_owned())
-    }
-
-    /// A cut of the first server from the others; another one after it.
-    fn cluster() -> History {
-        let sides = vec![vec![named("s1")], vec![named("s2"), named("s3")]];
-        let cut = FaultKind::Cut {
-            topology: Topology::Sides(sides),
-            refuses: false,
-        };
-        let mut history = History::cluster(Splits::default(), vec![cut.clone(), cut]);
-        history.wait(60_000);
-        history
-    }
-
-    fn both() -> Vec<Identity> {
-        vec![server(2, 1), server(3, 1)]
-    }
-
-    #[test]
-    fn a_side_that_is_preferred_acts_after_stable_after() {
-        let mut history = cluster();
-        history.fault(0, true, &[1, 2, 3]).wait(26_000);
-        history.rosters(&server(2, 1), 4, both());
-        history.wait(60_000).looks();
-        assert_eq!(history.verdict(), Ok(()));
-    }
-
-    #[test]
-    fn nobody_is_left_out_before_its_time_or_for_nothing() {
-        let mut history = cluster();
-        history.fault(0, true, &[1, 2, 3]).wait(10_000);
-        history.rosters(&server(2, 1), 4, both());
-        assert_eq!(history.fails(), "splits/hasty");
-        let mut history = cluster();
-        history.fault(0, true, &[3]).wait(26_000);
-        history.rosters(&server(2, 1), 4, both());
-        assert_eq!(history.fails(), "splits/needless");
-    }
-
-    #[test]
-    fn a_side_that_is_not_preferred_announces_and_waits() {
-        let alone = || vec![server(1, 1)];
-        let mut history = cluster();
-        history.fault(0, true, &[1, 2, 3]).wait(26_000);
-        history.rosters(&server(1, 1), 4, alone());
-        assert_eq!(history.fails(), "splits/not announced");
-        for (millis, good) in [(1_000, false), (2_100, true)] {
-            let mut history = cluster();
-            history.fault(0, true, &[1, 2, 3]).wait(26_000);
-            history.announces(&server(1, 1)).wait(millis);
-            history.rosters(&server(1, 1), 4, alone());
-            assert_eq!(history.verdict().is_ok(), good, "{millis} ms");
-        }
-    }
-
-    #[test]
-    fn an_announcement_of_another_spares_the_preferred_side_its_wait() {
-        let mut history = cluster();
-        history.fault(0, true, &[1, 2, 3]).wait(10_000);
-        history.announces(&server(1, 1)).wait(100);
-        history.rosters(&server(2, 1), 4, both());
-        assert_eq!(history.verdict(), Ok(()));
-    }
-
-    #[test]
-    fn a_cut_that_nobody_decides_and_a_dead_server_that_stays_are_violations() {
-        let mut history = cluster();
-        history.fault(0, true, &[1, 2, 3]).wait(40_000).looks();
-        assert_eq!(history.fails(), "splits/undecided");
-        let mut history = cluster();
-        history.dies(&server(3, 1)).wait(40_000).looks();
-        assert_eq!(history.fails(), "splits/the dead stay");
-        let mut history = cluster();
-        history
-            .dies(&server(3, 1))
-            .fault(1, true, &[1, 2])
-            .wait(30_000)
-            .looks();
-        assert_eq!(history.verdict(), Ok(()));
-    }
-
-    #[test]
-    fn who_leaves_is_taken_off_at_any_time() {
-        let mut history = cluster();
-        history
-            .input(3, &Input::Command(Command::Leave))
-            .wait(2_000);
-        history.rosters(&server(1, 1), 4, vec![server(1, 1), server(2, 1)]);
-        assert_eq!(history.verdict(), Ok(()));
-    }
-}
+#[path = "splits_tests.rs"]
+mod tests;

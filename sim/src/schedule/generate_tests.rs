@@ -43,11 +43,11 @@ fn the_texts_of_some_seeds_are_the_known_ones() {
     assert_eq!(
         hashes,
         [
-            "53ef2a6f8fbeeb3f",
-            "89405b12bd97e3ae",
-            "8e56cb1e1af9f1e6",
-            "6ced81106af64432",
-            "8cd98e444c0ae38c"
+            "23b54ebaa1d83a56",
+            "be033758d0c51481",
+            "c44bd3ecea70dfc3",
+            "1d50af74b72a9b25",
+            "0c3b905b559cea29"
         ]
     );
 }

@@ -105,6 +105,12 @@ impl At {
         Self(millis.saturating_mul(1_000))
     }
 
+    /// The next whole second, itself when it is one.
+    #[must_use]
+    pub const fn rounded_up(self) -> Self {
+        Self(self.0.div_ceil(1_000_000).saturating_mul(1_000_000))
+    }
+
     /// As a duration.
     #[must_use]
     pub const fn duration(self) -> Duration {

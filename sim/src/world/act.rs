@@ -5,13 +5,13 @@ use super::World;
 use super::connection::Lane;
 use super::events::{Event, Life};
 use super::storage::Call;
+use crate::panics::caught;
 use crate::schedule::model::{Accident, Act};
 use crate::trace::seen::{NodeId, Seen, Sink};
 use doyen_core::input::Input;
 use doyen_core::output::Output;
 use doyen_core::process::Process;
 use doyen_core::time::Time;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 /// A process that wants more wakes than this in a millisecond spins.
@@ -33,7 +33,8 @@ impl<S: Sink> World<S> {
     pub(super) fn handle(&mut self, id: NodeId, input: Input) {
         let now = self.now;
         let node = &mut self.nodes[id];
-        let Some(process) = &mut node.process else {
+        // Who has decided to stop is told nothing more: its host takes no further input.
+        let Some(process) = node.process.as_mut().filter(|_| !node.is_ending) else {
             return;
         };
         let clock = node.clock.read(now);
@@ -43,10 +44,10 @@ impl<S: Sink> World<S> {
             input: &input,
         };
         self.sink.seen(now, &told);
-        let handled = catch_unwind(AssertUnwindSafe(|| process.handle(clock, input)));
+        let handled = caught(|| process.handle(clock, input));
         match handled {
             Ok(()) => self.drain(id),
-            Err(panic) => self.panicked(id, &*panic),
+            Err(panic) => self.panicked(id, &panic),
         }
     }
 
@@ -62,6 +63,7 @@ impl<S: Sink> World<S> {
                     output: &output,
                 },
             );
+            node.is_ending |= matches!(output, Output::Stop(_));
             if !matches!(output, Output::Event(_)) {
                 node.decided.push_back(output);
             }
@@ -244,16 +246,8 @@ impl<S: Sink> World<S> {
         }
     }
 
-    fn panicked(&mut self, id: NodeId, panic: &(dyn std::any::Any + Send)) {
-        let text = panic
-            .downcast_ref::<String>()
-            .map(String::as_str)
-            .or_else(|| panic.downcast_ref::<&str>().copied())
-            .unwrap_or("a panic without words");
-        let seen = Seen::Panicked {
-            node: id,
-            message: text,
-        };
+    fn panicked(&mut self, id: NodeId, message: &str) {
+        let seen = Seen::Panicked { node: id, message };
         self.sink.seen(self.now, &seen);
         self.kill(id);
         self.start_again(id);

@@ -18,12 +18,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// Who asks, while there is no authentication.
-const USER: &str = "anonymous";
+pub(crate) const USER: &str = "anonymous";
 /// How long a context may take to start, and to stop (`server/src/http/settings.rs`).
-const CREATION_TIMEOUT: Duration = Duration::from_secs(60);
-const DELETION_TIMEOUT: Duration = Duration::from_secs(15);
+pub(crate) const CREATION_TIMEOUT: Duration = Duration::from_secs(60);
+pub(crate) const DELETION_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long a submission waits.
-const SYNC_TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const SYNC_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// One request of a client.
 #[derive(Clone, Debug)]
@@ -106,7 +106,7 @@ pub(crate) fn uuid_v7(millis: u64, random: &mut Random) -> String {
 
 /// The digests of a key of idempotency and of the request that it came with (C5). 128 bits of a
 /// plain hash are enough here: nobody attacks.
-fn key_of(key: &str, route: &str, content: &str) -> RequestKey {
+pub(crate) fn key_of(key: &str, route: &str, content: &str) -> RequestKey {
     let digest = |text: &str| {
         let (one, two) = (fnv(text), fnv(&format!("{text}\u{0}")));
         format!("{:016x}{:016x}", Random::new(one).next(), two)

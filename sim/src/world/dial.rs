@@ -112,8 +112,21 @@ impl<S: Sink> World<S> {
         })
     }
 
+    /// Keeps an event for a process that is stopped until it goes on; whether it does.
+    fn holds_back(&mut self, life: Life, event: impl FnOnce() -> Event) -> bool {
+        let held = self.is_living(life) && self.nodes[life.node].is_stopped();
+        if held {
+            self.nodes[life.node].backlog.push(event());
+        }
+        held
+    }
+
     /// An attempt begins: the first packet goes out.
-    pub(super) fn dial(&mut self, attempt: Attempt) {
+    pub(super) fn dial(&mut self, mut attempt: Attempt) {
+        if self.holds_back(attempt.from, || Event::Dial(attempt)) {
+            return;
+        }
+        attempt.began = self.now;
         let Some(dialler) = self.dialler(attempt) else {
             return;
         };
@@ -123,11 +136,11 @@ impl<S: Sink> World<S> {
         let one_way = self.paths.latency(from, to);
         let now = self.now;
         if self.paths.path(from, to) == Path::Refuses {
-            let event = Event::DialFailed(attempt, Some(LinkEvent::Refused { address }));
+            let event = Event::DialFailed(attempt, Some(Box::new(LinkEvent::Refused { address })));
             return self.queue.push(now.after(one_way), event);
         }
         if !self.paths.is_open(from, to) {
-            let event = Event::DialFailed(attempt, Some(LinkEvent::Silent { address }));
+            let event = Event::DialFailed(attempt, Some(Box::new(LinkEvent::Silent { address })));
             return self.queue.push(now.after(CONNECT_TIMEOUT), event);
         }
         let target = &self.nodes[attempt.to];
@@ -136,7 +149,7 @@ impl<S: Sink> World<S> {
             self.queue.push(at, Event::Shake(attempt, target.life));
         } else {
             let at = now.after(one_way.saturating_mul(2));
-            let event = Event::DialFailed(attempt, Some(LinkEvent::Refused { address }));
+            let event = Event::DialFailed(attempt, Some(Box::new(LinkEvent::Refused { address })));
             self.queue.push(at, event);
         }
     }
@@ -150,9 +163,9 @@ impl<S: Sink> World<S> {
         let (from, to) = (Side::of(attempt.from.node), Side::of(attempt.to));
         let silent = Event::DialFailed(
             attempt,
-            Some(LinkEvent::Silent {
+            Some(Box::new(LinkEvent::Silent {
                 address: address.clone(),
-            }),
+            })),
         );
         let too_late = attempt.began.after(HANDSHAKE_TIMEOUT).max(self.now);
         if !self.paths.is_open(from, to) {
@@ -185,7 +198,7 @@ impl<S: Sink> World<S> {
                 let reason = format!("{address}: {reason}");
                 let event = LinkEvent::Rejected { address, reason };
                 self.queue
-                    .push(back, Event::DialFailed(attempt, Some(event)));
+                    .push(back, Event::DialFailed(attempt, Some(Box::new(event))));
             }
             Ok(proved) => self.accept(attempt, acceptor, proved, back),
         }
@@ -262,6 +275,9 @@ impl<S: Sink> World<S> {
 
     /// The handshake is over at the dialler.
     pub(super) fn shaken(&mut self, attempt: Attempt, conn: ConnId) {
+        if self.holds_back(attempt.from, || Event::Shaken(attempt, conn)) {
+            return;
+        }
         let now = self.now;
         let (from, to) = (Side::of(attempt.from.node), Side::of(attempt.to));
         let open = self.paths.is_open(from, to);
@@ -273,7 +289,7 @@ impl<S: Sink> World<S> {
             let address = dialler.address.clone();
             let late = attempt.began.after(HANDSHAKE_TIMEOUT).max(now);
             let (at, event) = if alive {
-                (late, Some(LinkEvent::Silent { address }))
+                (late, Some(Box::new(LinkEvent::Silent { address })))
             } else {
                 (now, None)
             };
@@ -288,7 +304,11 @@ impl<S: Sink> World<S> {
     }
 
     /// An attempt failed.
-    pub(super) fn dial_failed(&mut self, attempt: Attempt, event: Option<LinkEvent>) {
+    pub(super) fn dial_failed(&mut self, attempt: Attempt, event: Option<Box<LinkEvent>>) {
+        let held = event.clone();
+        if self.holds_back(attempt.from, || Event::DialFailed(attempt, held)) {
+            return;
+        }
         let now = self.now;
         let linked = self.nodes[attempt.from.node]
             .links
@@ -310,12 +330,14 @@ impl<S: Sink> World<S> {
             None => LinkEvent::Silent {
                 address: dialler.address.clone(),
             },
-            Some(event) => event,
+            Some(event) => *event,
         };
         let is_refusal = matches!(event, LinkEvent::Refused { .. });
         if is_refusal && linked && now < attempt.began.after(ORDER_WAIT) {
             let at = now.after(Duration::from_millis(1));
-            return self.queue.push(at, Event::DialFailed(attempt, Some(event)));
+            return self
+                .queue
+                .push(at, Event::DialFailed(attempt, Some(Box::new(event))));
         }
         let pause = dialler.next_pause();
         let lane = dialler.lane;

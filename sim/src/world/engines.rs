@@ -24,7 +24,7 @@ pub fn main_class(lasts: Duration, fails: bool) -> String {
 }
 
 /// How long a job of this main class runs, in microseconds, and whether it fails.
-fn told(main_class: &str) -> (u64, bool) {
+pub(crate) fn told(main_class: &str) -> (u64, bool) {
     let (text, fails) = match main_class.strip_prefix("fail-") {
         Some(rest) => (rest, true),
         None => (main_class.strip_prefix("sleep-").unwrap_or("1ms"), false),

@@ -72,7 +72,7 @@ pub(crate) enum Event {
     /// The handshake is over at the dialler.
     Shaken(Attempt, ConnId),
     /// An attempt failed: `None` when the connection broke in the handshake.
-    DialFailed(Attempt, Option<LinkEvent>),
+    DialFailed(Attempt, Option<Box<LinkEvent>>),
     /// The beat thread of a process has something to send.
     Beats(Life),
     /// A call reaches the store.

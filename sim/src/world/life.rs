@@ -5,6 +5,7 @@ use super::beats::Beats;
 use super::clock::Clock;
 use super::connection::{ACCEPTOR, ConnId, DIALLER};
 use super::events::{Event, Life};
+use super::paths::Side;
 use super::storage::Watch;
 use crate::schedule::model::StoreProfile;
 use crate::trace::seen::{Ended, NodeId, Seen, Sink};
@@ -29,6 +30,10 @@ impl<S: Sink> World<S> {
     pub(super) fn start_server(&mut self, id: NodeId) {
         if self.nodes[id].lives() {
             return;
+        }
+        if self.paths.is_asleep(Side::of(id)) {
+            let again = self.now.after(Duration::from_millis(100));
+            return self.queue.push(again, Event::Start(id));
         }
         self.nodes[id].has_left = false;
         let offset = self.nodes[id].random.clock.micros(0, 50_000);
@@ -66,11 +71,13 @@ impl<S: Sink> World<S> {
         node.backlog.clear();
         node.decided.clear();
         node.act_planned = false;
+        node.is_ending = false;
         node.proves = None;
         node.links.clear();
         node.diallers.clear();
         node.beats = Beats::new(now);
         node.watch = Watch::new(now);
+        node.ready = None;
         let life = node.life;
         self.lives.insert(node.identity.incarnation, life);
         let seen = Seen::Began {

@@ -15,7 +15,7 @@
 
 mod act;
 mod beats;
-mod clients;
+pub(crate) mod clients;
 pub mod clock;
 mod connection;
 mod dial;
@@ -30,7 +30,7 @@ mod network;
 mod node;
 pub mod paths;
 pub mod random;
-mod reads;
+pub(crate) mod reads;
 mod run;
 pub mod storage;
 mod store_calls;
@@ -279,6 +279,7 @@ impl<S: Sink> World<S> {
             backlog: Vec::new(),
             decided: VecDeque::new(),
             act_planned: false,
+            is_ending: false,
             store_id: false,
             proves: None,
             diallers: Vec::new(),
@@ -286,6 +287,7 @@ impl<S: Sink> World<S> {
             beats: Beats::new(self.now),
             watch: Watch::new(self.now),
             answers_arrive: Time::ZERO,
+            ready: None,
             accidents: Vec::new(),
             has_left: false,
         });

@@ -4,7 +4,7 @@
 
 use super::World;
 use super::connection::{ACCEPTOR, ConnId, DIALLER, Frame, Lane};
-use super::events::Event;
+use super::events::{Event, Life};
 use super::paths::{Path, Side};
 use crate::trace::seen::{NodeId, Sink};
 use doyen_core::identity::Identity;
@@ -249,10 +249,9 @@ impl<S: Sink> World<S> {
         }
     }
 
-    pub(super) fn tell_link(&mut self, life: super::events::Life, event: LinkEvent) {
-        let delay = self.nodes[life.node].random.host.micros(5, 60);
-        let event = Event::Tell(life, Box::new(Input::Link(event)));
-        self.queue.push(self.now.after(delay), event);
+    /// A process learns of a link, in the order of its table of links.
+    pub(super) fn tell_link(&mut self, life: Life, event: LinkEvent) {
+        self.tell(life, Box::new(Input::Link(event)));
     }
 
     /// Some paths were cut: whoever is cut off will be asked for a sign of life.

@@ -60,6 +60,8 @@ pub(crate) struct Node {
     /// What it decided and did not do yet.
     pub(crate) decided: VecDeque<Output>,
     pub(crate) act_planned: bool,
+    /// It has decided to stop.
+    pub(crate) is_ending: bool,
 
     /// Whether the store has told its id, so that it can dial.
     pub(crate) store_id: bool,
@@ -71,6 +73,8 @@ pub(crate) struct Node {
     pub(crate) watch: Watch,
     /// When the last answer of the store arrives.
     pub(crate) answers_arrive: Time,
+    /// Whether it was ready when its view was last made.
+    pub(crate) ready: Option<(Time, bool)>,
     /// Accidents that wait for an act.
     pub(crate) accidents: Vec<Armed>,
     /// A server of the schedule that left in order, and stays away until it is started.

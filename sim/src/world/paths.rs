@@ -150,8 +150,7 @@ impl Paths {
         if self.cuts == 0 && self.sleepers == 0 {
             return Path::Open;
         }
-        let asleep = |side: Side| self.asleep.get(side.0).is_some_and(|count| *count > 0);
-        if asleep(from) || asleep(to) {
+        if self.is_asleep(from) || self.is_asleep(to) {
             return Path::Drops;
         }
         match self.rows.get(from.0).and_then(|rows| rows.get(to.0)) {
@@ -205,6 +204,12 @@ impl Paths {
             *count = count.saturating_sub(1);
             self.sleepers = self.sleepers.saturating_sub(1);
         }
+    }
+
+    /// Whether its machine sleeps.
+    #[must_use]
+    pub fn is_asleep(&self, side: Side) -> bool {
+        self.asleep.get(side.0).is_some_and(|count| *count > 0)
     }
 
     /// Makes links worse, one way, until `better` of the same number. Empty for everybody.

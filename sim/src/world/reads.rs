@@ -18,9 +18,13 @@ use doyen_core::records::job::{JobContextRecord, JobRecord, JobState};
 use doyen_core::records::key::{Key, Layout};
 use doyen_core::records::transaction::{Query, ReadOutcome, Snapshot, Stored};
 use serde::de::DeserializeOwned;
+use std::time::Duration;
+
+/// A view is made anew at most so often (runtime/src/host/task.rs).
+const VIEW_PAUSE: Duration = Duration::from_millis(20);
 
 /// What a look at the store leads to.
-enum Next {
+pub(crate) enum Next {
     /// Another look.
     Look(Query),
     /// This record is what was looked for; or there is none, and it would lie there.
@@ -33,7 +37,7 @@ fn record<T: DeserializeOwned>(found: &Snapshot, key: &Key) -> Option<T> {
 }
 
 impl Reading {
-    fn query(&self, layout: &Layout) -> Query {
+    pub(crate) fn query(&self, layout: &Layout) -> Query {
         match self {
             Self::Job { id, context, .. } => match context {
                 None => Query::keys([layout.job_context(id), layout.done(id)]),
@@ -51,7 +55,7 @@ impl Reading {
     }
 
     /// Goes on from what was found.
-    fn next(&mut self, layout: &Layout, found: &Snapshot) -> Next {
+    pub(crate) fn next(&mut self, layout: &Layout, found: &Snapshot) -> Next {
         let of = |key: &Key| found.records.get(key).cloned();
         match self {
             Self::Job { id, context, .. } => {
@@ -207,16 +211,31 @@ impl<S: Sink> World<S> {
     }
 
     fn show_read(&mut self, life: Life, request: RequestId, key: &Key, stored: Option<Stored>) {
-        let now = self.clock_of(life.node);
-        let process = self.nodes[life.node].process.as_ref();
         // A server that is not ready marks its answers as stale (F8).
-        let fresh = process.is_some_and(|process| process.view(now).ready);
-        // A refused job is not shown (J3).
+        let fresh = self.is_ready(life.node);
+        // A refused job is not shown (J3); a final one was not refused.
         let shown = stored.filter(|stored| {
-            let job = decode::<JobRecord>(key, "a job", stored);
-            !job.is_ok_and(|job| matches!(job.value.state, JobState::Refused { .. }))
+            let is_live = key.as_str().contains("/job/");
+            let job = is_live.then(|| decode::<JobRecord>(key, "a job", stored));
+            let job = job.and_then(Result::ok);
+            !job.is_some_and(|job| matches!(job.value.state, JobState::Refused { .. }))
         });
         self.end_read(life.node, request, key, fresh.then_some(shown.as_ref()));
+    }
+
+    /// Whether a server was ready when its view was last made, at most 20 ms ago, as its host has it.
+    fn is_ready(&mut self, id: NodeId) -> bool {
+        let (now, clock) = (self.now, self.clock_of(id));
+        let node = &mut self.nodes[id];
+        if let Some((at, ready)) = node.ready
+            && now.since(at) < VIEW_PAUSE
+        {
+            return ready;
+        }
+        let process = node.process.as_ref();
+        let ready = process.is_some_and(|process| process.view(clock).ready);
+        node.ready = Some((now, ready));
+        ready
     }
 
     /// A read that failed, or that is answered from an older one.

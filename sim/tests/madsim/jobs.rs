@@ -78,18 +78,19 @@ fn a_context_runs_jobs_of_every_server_and_its_results_are_read_at_each() {
     }
     assert_eq!(
         watcher.reads,
-        [Some(true); 6],
-        "two jobs at three servers: {story}"
+        [Some(true); 9],
+        "two jobs and a context at three servers: {story}"
     );
+    // What a server has under way when it begins a new life (F2) is lost, and nothing else.
     assert!(
-        conformance.answers == 4 && conformance.lost == 0,
+        conformance.answers == 4 && conformance.lost <= 3,
         "{conformance:?}"
     );
 }
 
 #[test]
 fn a_job_outlives_the_holder_that_launched_its_driver() {
-    let asks = vec![create(5_000, "s2"), submit(7_000, "s3", "long", 10_000)];
+    let asks = vec![create(5_000, "s2"), submit(7_000, "s3", "long", 8_000)];
     let target = Target::SingletonHost;
     let crash = Fault::new(at(8_000), FaultKind::Crash { target }).until(at(20_000));
     let (watcher, _, _) = play(&with(schedule(3, 5, 40), vec![crash], asks));
@@ -109,5 +110,5 @@ fn a_killed_driver_ends_its_job_with_an_error_that_every_server_shows() {
         panic!("{}", watcher.story())
     };
     assert_eq!(job.state, JobState::Error, "{}", watcher.story());
-    assert_eq!(watcher.reads, [Some(true); 3]);
+    assert_eq!(watcher.reads, [Some(true); 6]);
 }

@@ -42,13 +42,14 @@ impl Sink for Watcher {
                 self.began.push((at, *node, (*identity).clone()));
             }
             Seen::Ended { node, how, .. } => self.ended.push((at, *node, (*how).clone())),
-            Seen::Output { node, output } => {
-                if let Output::Event(event) = output {
-                    let _ = writeln!(self.story, "{at} {node:?} {event:?}");
-                    self.events.push((at, *node, event.clone()));
-                    if let ClusterEvent::OfficeTaken { by, .. } = event {
-                        self.taken.push((at, *node, *by));
-                    }
+            Seen::Output {
+                node,
+                output: Output::Event(event),
+            } => {
+                let _ = writeln!(self.story, "{at} {node:?} {event:?}");
+                self.events.push((at, *node, event.clone()));
+                if let ClusterEvent::OfficeTaken { by, .. } = event {
+                    self.taken.push((at, *node, *by));
                 }
             }
             Seen::Asked { request, .. } => {

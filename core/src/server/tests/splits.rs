@@ -328,3 +328,57 @@ fn r4_a_server_that_did_not_run_decides_nothing_when_it_wakes() {
     assert_eq!(world.listed(), [s(1), s(2)]);
     assert_eq!(world.roster().unwrap().generation, Generation(3));
 }
+
+/// Servers 3 and 4 did not hear 1, which stood still for 25 s, and announced themselves; what they
+/// said before they hear it again comes first.
+fn wakes_among_the_deaf() -> World {
+    let mut world = World::member(1, &[1, 2, 3, 4], 1);
+    for n in [3, 4] {
+        world.peer(&s(n)).hears = BTreeSet::from([s(3), s(4)]);
+    }
+    world.sleep(secs(25));
+    world.pass(ms(200));
+    announces(&mut world, 3, 3);
+    world
+}
+
+/// sbr.md W10: it hears anew before an announcement hurries it.
+#[test]
+fn r4_who_just_woke_leaves_nobody_out_that_has_not_heard_it_yet() {
+    let mut world = wakes_among_the_deaf();
+    world.pass(secs(2));
+    for n in [3, 4] {
+        world.hears(&s(n));
+    }
+    world.pass(secs(60));
+    assert_eq!(world.roster().unwrap().generation, Generation(3));
+}
+
+#[test]
+fn r4_whom_it_still_does_not_hear_when_it_has_been_awake_is_left_out_hurriedly() {
+    let mut world = wakes_among_the_deaf();
+    world.pass(ms(4_600));
+    assert_eq!(world.listed(), [s(1), s(2), s(3), s(4)]);
+    world.pass(ms(400));
+    assert_eq!(world.listed(), [s(1), s(2)]);
+}
+
+/// An announcement that it made before it stood still is no older for that.
+#[test]
+fn r4_who_stood_still_after_its_announcement_hears_anew_before_it_acts() {
+    let mut world = World::member(1, &[1, 2, 3], 1);
+    split_off(&mut world, &[2, 3]);
+    world.pass(ms(DECIDES + 200));
+    assert!(announcement(&world).is_some());
+    for n in [2, 3] {
+        world.peer(&s(n)).hears = BTreeSet::from([s(2), s(3)]);
+        world.beat(&s(n));
+    }
+    world.sleep(secs(10));
+    world.pass(secs(2));
+    for n in [2, 3] {
+        world.hears(&s(n));
+    }
+    world.pass(secs(60));
+    assert_eq!(world.roster().unwrap().generation, Generation(3));
+}

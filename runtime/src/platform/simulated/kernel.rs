@@ -1,5 +1,6 @@
 //! What the machines' kernels know, and what happens to it.
 
+use super::clocks::Clock;
 use super::paths::{Fate, HostId, Paths};
 use super::queue::{Event, Queue};
 use super::tcp::{Connection, ConnectionId, Side, Stage};
@@ -20,6 +21,7 @@ pub(super) struct Host {
     pub(super) ip: IpAddr,
     pub(super) on: bool,
     pub(super) next_port: u16,
+    pub(super) clock: Clock,
     /// Its timers tick so long after those of a machine that began with the world.
     pub(super) phase: u64,
 }

@@ -18,6 +18,7 @@
 //!    queue.rs  what is going to happen, in a total order
 //! ```
 
+mod clocks;
 mod kernel;
 mod net;
 mod paths;
@@ -26,6 +27,8 @@ mod random;
 mod sockets;
 mod tasks;
 mod tcp;
+#[cfg(test)]
+mod tests;
 mod timers;
 pub(crate) mod watch;
 
@@ -39,7 +42,7 @@ pub(crate) use sockets::{
 };
 pub(crate) use tasks::{Aside, Id, JoinSet, consume_budget, spawn};
 
-/// Nanoseconds since the world began.
+/// What the clock of the current task's machine reads.
 pub(crate) fn boot_nanos() -> u64 {
-    timers::now()
+    Net::current().clock(madsim::plugin::node())
 }

@@ -1,5 +1,6 @@
 //! All machines of a world, their network, and the task that lets their events happen.
 
+use super::clocks::Clock;
 use super::kernel::{EPHEMERAL, Host, Listener, State, TICK_NANOS};
 use super::paths::{HostId, Path, Paths, nanos};
 use super::queue::{Event, Key};
@@ -65,6 +66,7 @@ impl Net {
                 ip,
                 on: true,
                 next_port: EPHEMERAL,
+                clock: Clock::default(),
                 phase,
             });
             state.names.insert(name.to_owned(), id);
@@ -127,7 +129,16 @@ impl Net {
         });
     }
 
-    /// The machine of a node has power again.
+    /// The machine of a node sleeps: no packet leaves or reaches it. Its process must be paused too.
+    pub fn sleep_machine(&self, node: NodeId) {
+        self.with(|state| {
+            for host in state.hosts.iter_mut().filter(|host| host.node == node) {
+                host.on = false;
+            }
+        });
+    }
+
+    /// The machine of a node has power again, or is awake.
     pub fn power_on(&self, node: NodeId) {
         self.with(|state| {
             for host in state.hosts.iter_mut().filter(|host| host.node == node) {

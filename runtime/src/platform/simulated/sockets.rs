@@ -251,7 +251,6 @@ pub(crate) fn listen(target: SocketAddr, backlog: u32) -> io::Result<TcpListener
 }
 
 /// The addresses of a name.
-#[expect(clippy::unused_async, reason = "production's waits")]
 pub(crate) async fn lookup_host(
     (name, port): (&str, u16),
 ) -> io::Result<std::option::IntoIter<SocketAddr>> {

@@ -8,11 +8,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-/// Nanoseconds since the world began.
-pub(super) fn now() -> u64 {
-    nanos(madsim::time::TimeHandle::current().elapsed())
-}
-
 /// Waits, as tokio does: until the next whole millisecond after the time.
 pub fn sleep(duration: Duration) -> Sleep {
     let net = Net::current();

@@ -4,6 +4,7 @@ use super::store::Reach;
 use super::world::{State, World};
 use crate::schedule::model::{At, LaunchFault};
 use crate::trace::seen::NodeId;
+use crate::world::paths::Side;
 use doyen_runtime::simulated::{Passage, Path};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -18,51 +19,49 @@ impl Whom {
     }
 }
 
-/// Who cannot reach whom, with targets resolved.
+/// Who cannot reach whom, with targets resolved. The store is one of the sides.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Rule {
-    /// Sides, and which of them have the store; none: all do.
-    Sides(Vec<BTreeSet<NodeId>>, BTreeSet<usize>),
-    Isolate(BTreeSet<NodeId>),
-    OneWay(BTreeSet<NodeId>, BTreeSet<NodeId>),
-    Bridge(BTreeSet<NodeId>, BTreeSet<NodeId>),
-    /// In this ring each reaches only a majority around itself.
-    Ring(Vec<NodeId>),
+    Sides(Vec<BTreeSet<Side>>),
+    Isolate(BTreeSet<Side>),
+    OneWay(BTreeSet<Side>, BTreeSet<Side>),
+    Bridge(BTreeSet<Side>, BTreeSet<Side>),
+    /// In this ring each hears only a majority around itself.
+    Ring(Vec<Side>),
 }
 
 impl Rule {
-    fn cuts(&self, from: NodeId, to: NodeId) -> bool {
-        let apart = |one: &BTreeSet<NodeId>, other: &BTreeSet<NodeId>| {
+    fn cuts(&self, from: Side, to: Side) -> bool {
+        let apart = |one: &BTreeSet<Side>, other: &BTreeSet<Side>| {
             (one.contains(&from) && other.contains(&to))
                 || (other.contains(&from) && one.contains(&to))
         };
         match self {
-            Self::Sides(sides, _) => {
-                let side = |node| sides.iter().position(|side| side.contains(&node));
-                matches!((side(from), side(to)), (Some(one), Some(other)) if one != other)
+            // Whoever is on both sides, as the store may be, is cut off from none.
+            Self::Sides(sides) => {
+                let named = |side| sides.iter().any(|one| one.contains(&side));
+                let together = |one: &BTreeSet<Side>| one.contains(&from) && one.contains(&to);
+                named(from) && named(to) && !sides.iter().any(together)
             }
-            Self::Isolate(alone) => alone.contains(&from) || alone.contains(&to),
+            // The store is reached by all unless it is named.
+            Self::Isolate(alone) => {
+                let store = from == Side::STORE || to == Side::STORE;
+                (alone.contains(&from) || alone.contains(&to))
+                    && (!store || alone.contains(&Side::STORE))
+            }
             Self::OneWay(first, second) => first.contains(&from) && second.contains(&to),
             Self::Bridge(one, other) => apart(one, other),
             Self::Ring(ring) => {
-                let at = |node| ring.iter().position(|member| *member == node);
+                let at = |side| ring.iter().position(|member| *member == side);
                 let (Some(from), Some(to)) = (at(from), at(to)) else {
                     return false;
                 };
-                let ahead = (to + ring.len() - from) % ring.len();
-                let distance = ahead.min(ring.len() - ahead);
-                // A majority of n around oneself: so many neighbours on either side.
-                distance > ring.len().div_ceil(4)
+                // Next, before, second next, second before, and so on.
+                let distance = (from + ring.len() - to) % ring.len();
+                let (ahead, behind) = (distance * 2, (ring.len() - distance) * 2);
+                ahead.saturating_sub(1).min(behind) > ring.len() / 2
             }
         }
-    }
-
-    fn cuts_store(&self, node: NodeId) -> bool {
-        let Self::Sides(sides, with_store) = self else {
-            return false;
-        };
-        let side = sides.iter().position(|side| side.contains(&node));
-        !with_store.is_empty() && side.is_some_and(|side| !with_store.contains(&side))
     }
 }
 
@@ -96,27 +95,29 @@ impl State {
         self.conditions.0.values()
     }
 
-    /// Whether a process reaches the store.
+    /// Whether what a process sends reaches the store.
     pub(super) fn reach(&self, node: NodeId) -> Reach {
+        self.passes(Side::of(node), Side::STORE, node)
+    }
+
+    /// Whether what the store sends reaches a process.
+    pub(super) fn hears(&self, node: NodeId) -> bool {
+        self.passes(Side::STORE, Side::of(node), node) == Reach::Open
+    }
+
+    fn passes(&self, from: Side, to: Side, node: NodeId) -> Reach {
         let mut reach = Reach::Open;
         for condition in self.on() {
-            match condition {
-                Condition::Cut { rule, refuses } if rule.cuts_store(node) => {
-                    reach = if *refuses {
-                        Reach::Refuses
-                    } else {
-                        Reach::Silent
-                    };
-                }
-                Condition::StoreAway(whom, refuses) if whom.has(node) => {
-                    reach = if *refuses {
-                        Reach::Refuses
-                    } else {
-                        Reach::Silent
-                    };
-                }
-                _ => {}
-            }
+            let refuses = match condition {
+                Condition::Cut { rule, refuses } if rule.cuts(from, to) => *refuses,
+                Condition::StoreAway(whom, refuses) if whom.has(node) => *refuses,
+                _ => continue,
+            };
+            reach = if refuses {
+                Reach::Refuses
+            } else {
+                Reach::Silent
+            };
         }
         reach
     }
@@ -160,7 +161,7 @@ impl State {
         let mut path = Path::default();
         for condition in self.on() {
             match condition {
-                Condition::Cut { rule, refuses } if rule.cuts(from, to) => {
+                Condition::Cut { rule, refuses } if rule.cuts(Side::of(from), Side::of(to)) => {
                     path.passage = if *refuses {
                         Passage::Reject
                     } else {
@@ -228,5 +229,5 @@ impl World {
 
 fn unreached(state: &State) -> impl Iterator<Item = NodeId> + '_ {
     let all = state.nodes().map(|(node, _)| node);
-    all.filter(|node| state.reach(*node) != Reach::Open)
+    all.filter(|node| state.reach(*node) != Reach::Open || !state.hears(*node))
 }

@@ -5,6 +5,7 @@ use super::launcher::Reports;
 use super::world::{Kind, World};
 use crate::schedule::model::LaunchFault;
 use crate::trace::seen::{Deed, NodeId};
+use crate::world::engines::told;
 use doyen_core::identity::{ContextId, Incarnation, JobId};
 use doyen_core::input::EffectReport;
 use doyen_core::records::job::{JobError, JobRecord, Payload};
@@ -126,12 +127,7 @@ impl World {
         self.note(Noted::Deed(node, deed));
         let running = EffectReport::JobRunning { job: id.clone() };
         self.report(JOB_START_NANOS, reports.clone(), running);
-        let fails = job.main_class.starts_with("fail-");
-        let lasts = job
-            .main_class
-            .split_once('-')
-            .and_then(|(_, micros)| micros.parse::<u64>().ok())
-            .unwrap_or(1_000);
+        let (lasts, fails) = told(&job.main_class);
         let lasts = lasts.saturating_mul(1_000).saturating_add(JOB_START_NANOS);
         self.later(lasts, move |world| {
             let report = if fails {

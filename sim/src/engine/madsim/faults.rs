@@ -1,31 +1,18 @@
 //! Faults of a schedule: how they begin and end.
+//!
+//! What TCP and the handshake keep from happening does not happen here: nothing comes twice or out of
+//! order, and nothing of a connection that is gone comes again (`replay`, `duplicate`, `reorder`).
+//! Losses come singly. Each process has a machine of its own, so that nothing else sleeps with it.
 
 use super::conditions::{Condition, Rule};
 use super::journal::Noted;
-use super::world::{Kind, World};
-use crate::engine::HarnessFault;
+use super::world::{Kind, Place, World};
 use crate::schedule::model::{At, Fault, FaultKind, LaunchFault, Target};
 use crate::trace::seen::{Ended, NodeId};
-use doyen_runtime::simulated::sleep_until;
+use crate::world::paths::Side;
+use doyen_runtime::simulated::{Net, sleep_until};
 use std::collections::BTreeSet;
 use std::sync::Arc;
-
-/// What this engine cannot do: its beats go over TCP, and its clocks are the world's.
-///
-/// # Errors
-/// The kind of fault, by name.
-pub(super) fn check(fault: &Fault) -> Result<(), HarnessFault> {
-    let what = match fault.kind {
-        FaultKind::Replay { .. } => "replay",
-        FaultKind::ClockDrift { .. } => "clock-drift",
-        FaultKind::ClockStep { .. } => "clock-step",
-        FaultKind::ClockFreeze { .. } => "clock-freeze",
-        _ => return Ok(()),
-    };
-    Err(HarnessFault(format!(
-        "the madsim engine cannot carry out the fault `{what}`: use the direct engine"
-    )))
-}
 
 pub(super) fn nanos(at: At) -> u64 {
     at.0.saturating_mul(1_000)
@@ -59,7 +46,7 @@ impl World {
                     self.crash_loop(index, *node, nanos(*every));
                 }
             }
-            FaultKind::Pause { .. } => hits.iter().for_each(|node| self.pause(*node)),
+            FaultKind::Pause { .. } => hits.iter().for_each(|node| self.pause(*node, index)),
             FaultKind::Crash { .. } | FaultKind::CrashAll { .. } | FaultKind::PidReused { .. } => {
                 for node in &hits {
                     self.end(*node, Ended::Killed);
@@ -72,24 +59,46 @@ impl World {
                     self.at_act(index, *node, *act, *nth, *what);
                 }
             }
+            _ => self.harm_services(index, fault, &hits),
+        }
+        hits
+    }
+
+    /// Clocks, the store's sessions and engines.
+    fn harm_services(self: &Arc<Self>, index: usize, fault: &Fault, hits: &Hits) {
+        match &fault.kind {
             FaultKind::StampStep { millis } => self.with(|state| {
                 state.store.offset = state.store.offset.saturating_add(*millis);
             }),
-            FaultKind::SessionLost { .. } => {
+            FaultKind::SessionLost { targets } => {
                 let now = self.now();
                 self.with(|state| {
-                    for node in &hits {
+                    let all: Vec<NodeId> = state.nodes().map(|(node, _)| node).collect();
+                    let hit = if targets.is_empty() { &all } else { hits };
+                    for node in hit {
                         state.watch_anew(now, *node);
                     }
                 });
             }
+            FaultKind::ClockDrift { ppm, .. } => {
+                self.machines(hits, |net, machine| net.drift(machine, *ppm));
+            }
+            FaultKind::ClockFreeze { .. } => {
+                self.machines(hits, |net, machine| net.freeze(machine, true));
+            }
+            FaultKind::ClockStep {
+                by,
+                suspended: false,
+                ..
+            } => self.machines(hits, |net, machine| net.step(machine, by.duration())),
+            FaultKind::ClockStep { by, .. } => self.suspend(index, fault, hits, nanos(*by)),
             FaultKind::EngineDeath { .. } => {
-                for driver in self.drivers(&hits) {
+                for driver in self.drivers(hits) {
                     self.end_engine(driver, false);
                 }
             }
             FaultKind::IgnoresTerm { .. } => {
-                for driver in self.drivers(&hits) {
+                for driver in self.drivers(hits) {
                     self.with(|state| {
                         if let Some(child) = state.engines.get_mut(&driver) {
                             child.stubborn = true;
@@ -99,7 +108,6 @@ impl World {
             }
             _ => {}
         }
-        hits
     }
 
     /// A fault ends.
@@ -109,11 +117,24 @@ impl World {
         }
         self.set(index, None);
         match &fault.kind {
-            FaultKind::Pause { .. } | FaultKind::AtAct { .. } => {
+            FaultKind::Pause { .. } => hits.iter().for_each(|node| self.resume(*node, index)),
+            FaultKind::AtAct { .. } => {
                 self.with(|state| state.acts.retain(|act| act.fault != index));
-                hits.iter().for_each(|node| self.resume(*node));
+                hits.iter().for_each(|node| self.resume(*node, index));
                 // Whoever was killed at its act is started again.
                 hits.iter().for_each(|node| self.start_server(*node));
+            }
+            FaultKind::ClockStep {
+                suspended: true, ..
+            } => {
+                self.machines(hits, |net, machine| net.power_on(machine));
+                hits.iter().for_each(|node| self.resume(*node, index));
+            }
+            FaultKind::ClockDrift { .. } => {
+                self.machines(hits, |net, machine| net.drift(machine, 0));
+            }
+            FaultKind::ClockFreeze { .. } => {
+                self.machines(hits, |net, machine| net.freeze(machine, false));
             }
             FaultKind::Crash { .. }
             | FaultKind::CrashAll { .. }
@@ -146,40 +167,40 @@ impl World {
             | FaultKind::StoreAway { targets, .. }
             | FaultKind::SessionLost { targets }
             | FaultKind::AnswersLost { targets, .. }
-            | FaultKind::EventsMerged { targets, .. } => {
-                if targets.is_empty() {
-                    return self.with(|state| state.nodes().map(|(node, _)| node).collect());
-                }
-                all_of(&[targets])
-            }
+            | FaultKind::EventsMerged { targets, .. } => all_of(&[targets]),
             FaultKind::CrashAll { drivers } => self.with(|state| {
                 let places = state.nodes().filter(|(_, place)| {
                     place.life.is_some() && (*drivers || matches!(place.kind, Kind::Server(_)))
                 });
                 places.map(|(node, _)| node).collect()
             }),
-            FaultKind::Replay { from, .. } => self.one(from),
+            FaultKind::Replay { from, to } => all_of(&[&vec![from.clone()], &vec![to.clone()]]),
+            FaultKind::CrashLoop { target, .. }
+            | FaultKind::Start { target }
+            | FaultKind::Launches { target, .. } => self.one(target, |_| true),
             FaultKind::Pause { target }
             | FaultKind::Crash { target }
-            | FaultKind::CrashLoop { target, .. }
             | FaultKind::Leave { target }
-            | FaultKind::Start { target }
             | FaultKind::AtAct { target, .. }
             | FaultKind::ClockDrift { target, .. }
             | FaultKind::ClockStep { target, .. }
-            | FaultKind::ClockFreeze { target }
-            | FaultKind::EngineDeath { target }
-            | FaultKind::Launches { target, .. }
+            | FaultKind::ClockFreeze { target } => self.one(target, |place| place.life.is_some()),
+            FaultKind::EngineDeath { target }
             | FaultKind::IgnoresTerm { target }
-            | FaultKind::PidReused { target } => self.one(target),
+            | FaultKind::PidReused { target } => self.one(target, |place| {
+                place.life.is_some() && matches!(place.kind, Kind::Driver { .. })
+            }),
             FaultKind::StampStep { .. } => Vec::new(),
         }
     }
 
-    fn one(&self, target: &Target) -> Hits {
-        self.with(|state| state.resolve(target))
-            .into_iter()
-            .collect()
+    fn one(&self, target: &Target, fits: impl Fn(&Place) -> bool) -> Hits {
+        self.with(|state| {
+            let node = state.resolve(target)?.node()?;
+            state.place(node).filter(|place| fits(place)).map(|_| node)
+        })
+        .into_iter()
+        .collect()
     }
 
     /// The condition that a fault is, if it is one.
@@ -217,7 +238,7 @@ impl World {
                     Condition::EventsMerged(state.whom(targets)?, *permille)
                 }
                 FaultKind::Launches { target, how } => {
-                    let (node, how): (NodeId, LaunchFault) = (state.resolve(target)?, *how);
+                    let (node, how): (NodeId, LaunchFault) = (state.resolve(target)?.node()?, *how);
                     Condition::Launches(node, how)
                 }
                 _ => return None,
@@ -241,6 +262,27 @@ impl World {
         if let Some(handle) = handle {
             handle.leave();
         }
+    }
+
+    /// Does something to the machines of these.
+    fn machines(&self, hits: &[NodeId], work: impl Fn(&Net, madsim::task::NodeId)) {
+        let machines: Vec<_> = self.with(|state| {
+            let places = hits.iter().filter_map(|node| state.place(*node));
+            places.map(|place| place.machine).collect()
+        });
+        for machine in machines {
+            work(&self.net, machine);
+        }
+    }
+
+    /// The machine of a process sleeps for so long, and with it the process; then the fault is over.
+    fn suspend(self: &Arc<Self>, index: usize, fault: &Fault, hits: &Hits, nanos: u64) {
+        for node in hits {
+            self.pause(*node, index);
+        }
+        self.machines(hits, |net, machine| net.sleep_machine(machine));
+        let (fault, hits) = (fault.clone(), hits.clone());
+        self.later(nanos, move |world| world.end_fault(index, &fault, &hits));
     }
 
     fn is_on(&self, index: usize) -> bool {
@@ -276,9 +318,9 @@ impl World {
         self.with(|state| {
             // Fisher and Yates.
             for at in (1..back.len()).rev() {
-                let with = state.streams.of("swizzle", 0).next();
                 let bound = u64::try_from(at).unwrap_or(u64::MAX).saturating_add(1);
-                back.swap(at, usize::try_from(with % bound).unwrap_or(0));
+                let with = state.streams.of("swizzle", 0).below(bound);
+                back.swap(at, usize::try_from(with).unwrap_or(0));
             }
         });
         let world = self.clone();
@@ -290,9 +332,9 @@ impl World {
                     return;
                 }
                 if goes {
-                    alone.insert(node);
+                    alone.insert(Side::of(node));
                 } else {
-                    alone.remove(&node);
+                    alone.remove(&Side::of(node));
                 }
                 let condition = Condition::Cut {
                     rule: Rule::Isolate(alone.clone()),

@@ -86,7 +86,7 @@ impl Launcher for DriverLauncher {
             Effect::StartEngine { context } => {
                 world.start_engine(node, driver, context.id, reports);
                 world.later(ENGINE_START_NANOS, move |world| {
-                    world.engine_is_ready(driver)
+                    world.engine_is_ready(driver);
                 });
             }
             Effect::StopEngine => {
@@ -153,9 +153,8 @@ impl World {
         let late = match fault {
             Some(LaunchFault::Late) => {
                 let take = self.driver_config.times().driver_take;
-                let most = u64::try_from(take.as_micros()).unwrap_or(u64::MAX);
-                let late = self.with(|s| s.streams.of("launches", node.0).between(0, most));
-                late.saturating_mul(1_000)
+                let late = self.with(|s| s.streams.of("launches", node.0).up_to(take));
+                u64::try_from(late.as_nanos()).unwrap_or(u64::MAX)
             }
             _ => 0,
         };

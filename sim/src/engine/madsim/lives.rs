@@ -2,10 +2,10 @@
 
 use super::journal::Noted;
 use super::launcher::{DriverLauncher, ServerLauncher};
-use super::process::Noting;
+use super::process::{Noting, Shown};
 use super::recording::Maker;
 use super::store::Client;
-use super::world::{Kind, Place, World, first_request};
+use super::world::{Kind, Place, World};
 use crate::trace::seen::{Ended, NodeId};
 use doyen_core::driver::{DriverLaunch, DriverProcess};
 use doyen_core::identity::{Address, ClusterId, Identity, Incarnation};
@@ -18,10 +18,9 @@ use doyen_runtime::host::{HostParts, start};
 use doyen_runtime::launcher::Launcher;
 use doyen_runtime::simulated::sleep_until;
 use madsim::runtime::Handle;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// Where servers listen.
-pub(super) const PORT: u16 = 2552;
 /// How long the service manager waits before it starts a server that went down again.
 const RESTART_NANOS: u64 = 1_000_000_000;
 
@@ -39,7 +38,7 @@ impl World {
                 kind,
                 machine,
                 life: None,
-                paused: false,
+                stopped_by: BTreeSet::new(),
                 ended: None,
             });
             node
@@ -119,13 +118,19 @@ impl World {
         };
         let world = self.clone();
         let parts = HostParts {
-            make: Box::new(move |identity, now| Noting {
-                world: world.clone(),
-                node,
-                requests: first_request(serial),
-                process: make(identity, now),
-                dead: false,
-                wakes: (0, 0),
+            make: Box::new(move |identity, now| {
+                let reading = world.net.clock(madsim::plugin::node());
+                let began = reading.saturating_sub(now.as_nanos());
+                let process = Shown::new(make(identity, now), began);
+                world.show(node, &process);
+                Noting {
+                    world: world.clone(),
+                    node,
+                    serial,
+                    process,
+                    dead: false,
+                    wakes: (0, 0),
+                }
             }),
             address,
             incarnation: Some(incarnation.unwrap_or(first)),
@@ -158,6 +163,15 @@ impl World {
                     }
                 }
                 Err(error) => world.panicked(node, &format!("cannot start: {error}")),
+            }
+        });
+    }
+
+    fn show(&self, node: NodeId, process: &Shown) {
+        self.with(|state| {
+            let life = state.place_mut(node).and_then(|place| place.life.as_mut());
+            if let Some(life) = life {
+                life.shown = Some(process.clone());
             }
         });
     }

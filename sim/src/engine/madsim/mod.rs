@@ -13,15 +13,15 @@ mod journal;
 mod launcher;
 mod lives;
 mod process;
+mod reads;
 mod recording;
 mod run;
-mod settings;
 mod store;
 mod streams;
 mod targets;
 mod world;
 
-pub use recording::{Conformance, Recording};
+pub use recording::{Conformance, Mismatch, Recording};
 
 use super::{Engine, HarnessFault, Ran};
 use crate::schedule::model::Schedule;

@@ -9,18 +9,45 @@ use doyen_core::process::{ClusterView, Process};
 use doyen_core::time::Time;
 use doyen_runtime::host::Decider;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A process that wants more wakes than this in a millisecond spins.
 const WAKES_PER_MILLI_MAX: u32 = 50;
+
+/// A process that can be looked at from outside: nobody else does more.
+#[derive(Clone)]
+pub(super) struct Shown {
+    process: Arc<Mutex<Process>>,
+    /// What its machine's clock read when the process's began.
+    clock_began: u64,
+}
+
+impl Shown {
+    pub(super) fn new(process: Process, clock_began: u64) -> Self {
+        Self {
+            process: Arc::new(Mutex::new(process)),
+            clock_began,
+        }
+    }
+
+    fn process(&self) -> MutexGuard<'_, Process> {
+        self.process.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What it knows when its machine's clock reads this.
+    pub(super) fn view(&self, reading: u64) -> ClusterView {
+        let clock = Time::from_nanos(reading.saturating_sub(self.clock_began));
+        self.process().view(clock)
+    }
+}
 
 /// A process whose inputs and outputs are noted.
 pub(super) struct Noting {
     pub(super) world: Arc<World>,
     pub(super) node: NodeId,
-    /// What is added to the host's numbers of requests, so that they are the world's.
-    pub(super) requests: u64,
-    pub(super) process: Process,
+    /// Which life it is: the host numbers the requests of each from 0.
+    pub(super) serial: u64,
+    pub(super) process: Shown,
     /// It panicked, and its node is being killed.
     pub(super) dead: bool,
     pub(super) wakes: (u64, u32),
@@ -28,7 +55,7 @@ pub(super) struct Noting {
 
 impl Noting {
     fn number(&self, input: Input) -> Input {
-        let add = |request: RequestId| RequestId(request.0.saturating_add(self.requests));
+        let add = |request: RequestId| self.world.world_number(self.serial, request);
         let Input::Command(command) = input else {
             return input;
         };
@@ -74,11 +101,8 @@ impl Decider for Noting {
             self.count_wake(now);
         }
         self.world.told(self.node, now, &input);
-        let process = AssertUnwindSafe(&mut self.process);
-        let told = catch_unwind(move || {
-            let process = process;
-            process.0.handle(now, input);
-        });
+        let process = AssertUnwindSafe(&self.process);
+        let told = catch_unwind(move || process.process().handle(now, input));
         if let Err(panic) = told {
             self.dead = true;
             let text = panic
@@ -94,7 +118,7 @@ impl Decider for Noting {
         if self.dead {
             return None;
         }
-        let output = self.process.poll_output()?;
+        let output = self.process.process().poll_output()?;
         self.world.wanted(self.node, &output);
         if matches!(output, Output::Send { .. }) && !self.world.before_send(self.node) {
             self.dead = true;
@@ -102,7 +126,7 @@ impl Decider for Noting {
         }
         Some(match output {
             Output::Answer { request, answer } => Output::Answer {
-                request: RequestId(request.0.saturating_sub(self.requests)),
+                request: self.world.host_number(request),
                 answer,
             },
             output => output,
@@ -113,10 +137,10 @@ impl Decider for Noting {
         if self.dead {
             return None;
         }
-        self.process.poll_timeout()
+        self.process.process().poll_timeout()
     }
 
     fn view(&self, now: Time) -> ClusterView {
-        self.process.view(now)
+        self.process.process().view(now)
     }
 }

@@ -68,6 +68,17 @@ pub struct Recording {
     answered: Vec<(RequestId, Answer)>,
 }
 
+/// Why a recording does not conform.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Mismatch {
+    /// A bare core wants something else.
+    #[error("{0}")]
+    Differs(String),
+    /// Something was carried out twice, or neither carried out nor lost, or came from nowhere.
+    #[error("not accounted for: {0}")]
+    Unaccounted(String),
+}
+
 /// What a recording showed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Conformance {
@@ -162,14 +173,15 @@ impl Recording {
     ///
     /// # Errors
     /// The first difference, in words.
-    pub fn check(&self) -> Result<Conformance, String> {
+    pub fn check(&self) -> Result<Conformance, Mismatch> {
         let mut found = Conformance::default();
         for life in &self.lives {
-            life.replay(&mut found)?;
-            life.account(&mut found)?;
+            life.replay(&mut found).map_err(Mismatch::Differs)?;
+            life.account(&mut found).map_err(Mismatch::Unaccounted)?;
         }
-        self.check_messages(&mut found)?;
-        self.check_answers(&mut found)?;
+        self.check_messages(&mut found)
+            .and_then(|()| self.check_answers(&mut found))
+            .map_err(Mismatch::Unaccounted)?;
         Ok(found)
     }
 

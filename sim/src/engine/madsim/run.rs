@@ -1,19 +1,19 @@
 //! One run: its time line, from the first start to the last look.
 
+use super::clients::Clients;
 use super::conditions::Conditions;
-use super::faults::{self, Hits, nanos};
+use super::faults::{Hits, nanos};
 use super::journal::{self, Journal, Noted};
-use super::lives::PORT;
 use super::recording::Recording;
-use super::settings;
 use super::store::Store;
 use super::streams::Streams;
 use super::world::{Kind, State, World};
 use crate::engine::{HarnessFault, Ran};
-use crate::schedule::model::{Ask, Request, Schedule, Target};
+use crate::schedule::model::Schedule;
+use crate::schedule::settings::{self, address_of};
 use crate::trace::seen::{Ended, NodeId, Phase, Sink};
+use crate::world::random::Purpose;
 use doyen_core::config::ValidConfig;
-use doyen_core::identity::Address;
 use doyen_core::records::model::StoreModel;
 use doyen_runtime::simulated::{Net, sleep_until};
 use madsim::runtime::{Handle, Runtime};
@@ -23,7 +23,7 @@ use std::time::Duration;
 
 const SECOND: u64 = 1_000_000_000;
 /// How long results may take to be read at the end.
-const LAST_LOOK: u64 = 3 * SECOND;
+const LAST_LOOK: u64 = 5 * SECOND;
 
 /// One thing of the time line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,19 +43,11 @@ pub(super) fn run(
     records: bool,
 ) -> Result<(Ran, Recording), HarnessFault> {
     let (configs, driver_config) = configs(schedule)?;
-    let heal = nanos(schedule.phases.heal);
-    for fault in schedule
-        .faults
-        .iter()
-        .filter(|fault| nanos(fault.at) < heal)
-    {
-        faults::check(fault)?;
-    }
     let streams = Streams::new(schedule);
     let runtime =
-        Runtime::with_seed_and_config(streams.seed("scheduler"), madsim::Config::default());
+        Runtime::with_seed_and_config(streams.seed(Purpose::Host), madsim::Config::default());
     runtime.add_simulator::<Net>();
-    let links = streams.seed("links");
+    let links = streams.seed(Purpose::Latency);
     let state = State {
         journal: Journal::default(),
         places: Vec::new(),
@@ -66,9 +58,8 @@ pub(super) fn run(
         active: BTreeMap::new(),
         acts: Vec::new(),
         engines: BTreeMap::new(),
-        jobs: BTreeMap::new(),
+        clients: Clients::default(),
         lives: 0,
-        ids: 0,
         recording: records.then(Recording::default),
     };
     Ok(runtime.block_on(async move {
@@ -92,21 +83,12 @@ pub(super) fn run(
 }
 
 fn configs(schedule: &Schedule) -> Result<(Vec<ValidConfig>, ValidConfig), HarnessFault> {
-    let address = |name: &String| Address::new(name.clone(), PORT);
-    let all: Vec<Address> = schedule.servers.iter().map(|s| address(&s.name)).collect();
-    let mut configs = Vec::new();
-    for server in &schedule.servers {
-        let seeds = if server.seed_list.is_empty() {
-            all.clone()
-        } else {
-            server.seed_list.iter().map(address).collect()
-        };
-        configs.push(settings::config(
-            seeds,
-            &[&schedule.settings, &server.settings],
-        )?);
-    }
-    Ok((configs, settings::config(all, &[&schedule.settings])?))
+    let config = |server| {
+        settings::config_of(schedule, server)
+            .map_err(|error| HarnessFault(format!("the schedule's settings: {error}")))
+    };
+    let servers = schedule.servers.iter().map(|server| config(Some(server)));
+    Ok((servers.collect::<Result<_, _>>()?, config(None)?))
 }
 
 struct Play<'a> {
@@ -149,12 +131,12 @@ impl Play<'_> {
     async fn play(&mut self) -> Ran {
         for server in self.schedule.servers.iter().enumerate() {
             let (n, server) = server;
-            let address = Address::new(server.name.clone(), PORT);
+            let address = address_of(&server.name);
             self.world
                 .add_place(server.name.clone(), address, Kind::Server(n));
         }
         self.world.note(Noted::Phase(Phase::WarmUp));
-        let (mut healed, mut faulty) = (false, false);
+        let (mut healed, mut faulty, mut settled) = (false, false, 0);
         for (at, action) in self.actions() {
             sleep_until(at).await;
             match action {
@@ -173,7 +155,13 @@ impl Play<'_> {
                 Action::Ask(n) => self.ask(n),
                 Action::Look => {
                     self.look();
-                    if healed && self.sink.is_settled() {
+                    let quiet = healed && self.asked_all(at) && self.is_quiet();
+                    settled = if quiet && self.sink.is_settled() {
+                        settled + 1
+                    } else {
+                        0
+                    };
+                    if settled >= 2 {
                         break;
                     }
                 }
@@ -182,6 +170,17 @@ impl Play<'_> {
             self.show();
         }
         self.finish().await
+    }
+
+    fn asked_all(&self, now: u64) -> bool {
+        self.schedule
+            .workload
+            .iter()
+            .all(|ask| nanos(ask.at) <= now)
+    }
+
+    fn is_quiet(&self) -> bool {
+        self.world.with(|state| state.clients.open == 0)
     }
 
     fn start(&self, n: usize) {
@@ -226,10 +225,11 @@ impl Play<'_> {
     }
 
     fn look(&mut self) {
+        let net = self.world.net.clone();
         let views = self.world.with(|state| {
             let views = state.nodes().filter_map(|(node, place)| {
-                let view = place.life.as_ref()?.handle.as_ref()?.view();
-                Some((node, view.as_ref().clone()))
+                let shown = place.life.as_ref()?.shown.as_ref()?;
+                Some((node, shown.view(net.clock(place.machine))))
             });
             views.collect()
         });
@@ -245,17 +245,10 @@ impl Play<'_> {
     /// Reads every result at every server, then ends all processes.
     async fn finish(&mut self) -> Ran {
         self.world.note(Noted::Phase(Phase::Final));
-        let jobs: Vec<String> = self.world.with(|s| s.jobs.keys().cloned().collect());
-        for server in &self.schedule.servers {
-            for job in &jobs {
-                let what = Request::ReadJob { job: job.clone() };
-                let of = Target::Named(server.name.clone());
-                self.world
-                    .ask(&Ask::new(self.schedule.phases.end, of, what));
-            }
-        }
-        if !jobs.is_empty() {
-            sleep_until(self.world.now().saturating_add(LAST_LOOK)).await;
+        self.world.read_everything();
+        let until = self.world.now().saturating_add(LAST_LOOK);
+        while !self.is_quiet() && self.world.now() < until {
+            sleep_until(self.world.now().saturating_add(LAST_LOOK / 100)).await;
         }
         self.show();
         let simulated = Duration::from_nanos(self.world.now());

@@ -80,12 +80,12 @@ impl State {
     fn announce(&mut self, now: u64, change: &Change) {
         let watchers: Vec<NodeId> = self.store.watchers.keys().copied().collect();
         for node in watchers {
-            let reaches = self.reach(node) == Reach::Open;
+            let reaches = self.hears(node);
             let merged = self.merges(node);
             let random = self.streams.of("events", node.0);
-            let mut delay = random.micros((100, 600));
+            let mut delay = random.micros(100, 600);
             if random.permille(merged) {
-                delay = delay.saturating_add(random.micros(MERGED_MICROS));
+                delay = delay.saturating_add(random.micros(MERGED_MICROS.0, MERGED_MICROS.1));
             }
             let at = now.saturating_add(nanos(delay));
             if let Some(watcher) = self.store.watchers.get_mut(&node) {
@@ -162,11 +162,11 @@ impl Client {
             let (slow, lost) = (state.slows(self.node), state.loses(self.node));
             let span = way(state.profile);
             let random = state.streams.of("store", self.node.0);
-            let mut there = random.micros(span).saturating_add(slow);
-            let back = random.micros(span);
+            let mut there = random.micros(span.0, span.1).saturating_add(slow);
+            let back = random.micros(span.0, span.1);
             let loses = writes && random.permille(lost);
             if loses && random.permille(500) {
-                there = there.saturating_add(random.micros(LATE_MICROS));
+                there = there.saturating_add(random.micros(LATE_MICROS.0, LATE_MICROS.1));
             }
             Call {
                 arrives: now.saturating_add(nanos(there)),
@@ -192,8 +192,9 @@ impl Client {
                 if world.with(|state| state.reach(node)) != Reach::Open {
                     return;
                 }
-                let done = work(&world, !call.loses);
-                if !call.loses {
+                let told = !call.loses && world.with(|state| state.hears(node));
+                let done = work(&world, told);
+                if told {
                     let back = nanos(call.back);
                     sleep_until(world.now().saturating_add(back)).await;
                     let _ = answer.send(done);

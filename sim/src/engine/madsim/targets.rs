@@ -1,25 +1,26 @@
-//! Whom a schedule's targets mean now.
+//! Whom a schedule's targets mean now; the store says who is oldest and who holds the office.
 
 use super::conditions::{Rule, Whom};
 use super::world::{Kind, State};
 use crate::schedule::model::{Target, Topology};
 use crate::trace::seen::NodeId;
+use crate::world::paths::Side;
 use doyen_core::identity::Identity;
-use doyen_core::process::ClusterView;
+use doyen_core::records::cluster::ClusterRecord;
+use doyen_core::records::decode;
+use doyen_core::records::key::{self, Key, Layout};
+use doyen_core::records::singleton::SingletonRecord;
+use serde::de::DeserializeOwned;
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 impl State {
-    /// The views of all living servers.
-    fn server_views(&self) -> impl Iterator<Item = Arc<ClusterView>> + '_ {
-        let servers = self.places.iter();
-        let servers = servers.filter(|place| matches!(place.kind, Kind::Server(_)));
-        servers.filter_map(|place| Some(place.life.as_ref()?.handle.as_ref()?.view()))
+    fn record<T: DeserializeOwned>(&self, key: &Key) -> Option<T> {
+        let stored = self.store.model.get(key)?;
+        decode(key, "a record", stored).ok().map(|one| one.value)
     }
 
-    fn newest_view(&self) -> Option<Arc<ClusterView>> {
-        self.server_views()
-            .max_by_key(|view| (view.generation, view.epoch))
+    fn cluster(&self) -> Option<ClusterRecord> {
+        self.record(&key::cluster())
     }
 
     fn at(&self, identity: &Identity) -> Option<NodeId> {
@@ -28,48 +29,50 @@ impl State {
             .map(|(node, _)| node)
     }
 
+    pub(super) fn servers(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.nodes()
+            .filter(|(_, place)| matches!(place.kind, Kind::Server(_)))
+            .map(|(node, _)| node)
+    }
+
     /// Whom a target means; `None` when it means nobody.
-    pub(super) fn resolve(&self, target: &Target) -> Option<NodeId> {
-        let by_age = |last: bool| {
-            let view = self.newest_view()?;
-            let aged = view.members.iter().filter(|member| member.age.is_some());
-            let member = if last {
-                aged.max_by_key(|member| member.age)
-            } else {
-                aged.min_by_key(|member| member.age)
-            };
-            self.at(&member?.identity)
-        };
-        match target {
-            Target::Named(name) => self
-                .nodes()
-                .find(|(_, place)| place.name == *name)
-                .map(|(node, _)| node),
-            Target::Oldest => by_age(false),
-            Target::Youngest => by_age(true),
+    pub(super) fn resolve(&self, target: &Target) -> Option<Side> {
+        let node = match target {
+            Target::Store => return Some(Side::STORE),
+            Target::Named(name) => self.servers().find(|node| {
+                let place = self.place(*node);
+                place.is_some_and(|place| place.name == *name)
+            }),
+            Target::FirstSeed => self.servers().next(),
+            Target::Oldest => self.at(self.cluster()?.roster.listed.first()?),
+            Target::Youngest => self.at(self.cluster()?.roster.listed.last()?),
+            Target::SingletonHost => {
+                let layout = Layout::new(&self.cluster()?.id);
+                let office: SingletonRecord = self.record(&layout.singleton())?;
+                self.at(&office.holder)
+            }
             Target::Leader => {
-                let oldest = by_age(false)?;
+                let oldest = self.resolve(&Target::Oldest)?.node()?;
                 let life = self.place(oldest)?.life.as_ref()?;
                 self.at(life.handle.as_ref()?.view().leader.as_ref()?)
             }
-            Target::SingletonHost => {
-                let view = self.server_views().max_by_key(|view| view.epoch)?;
-                self.at(view.holder.as_ref()?)
-            }
-            Target::FirstSeed => Some(NodeId(0)).filter(|node| self.place(*node).is_some()),
-            Target::DriverOf(name) => {
-                let of = |kind: &Kind| matches!(kind, Kind::Driver { context_name, .. } if context_name == name);
-                self.nodes()
-                    .filter(|(_, place)| place.life.is_some() && of(&place.kind))
-                    .last()
-                    .map(|(node, _)| node)
-            }
-            Target::Store => None,
-        }
+            Target::DriverOf(name) => self
+                .nodes()
+                .filter(|(_, place)| place.life.is_some() && place.kind.is_of(name))
+                .last()
+                .map(|(node, _)| node),
+        };
+        node.map(Side::of)
     }
 
-    pub(super) fn resolve_all(&self, targets: &[Target]) -> BTreeSet<NodeId> {
+    fn sides_of(&self, targets: &[Target]) -> BTreeSet<Side> {
         targets.iter().filter_map(|t| self.resolve(t)).collect()
+    }
+
+    /// Whom targets mean; the store is nobody.
+    pub(super) fn resolve_all(&self, targets: &[Target]) -> BTreeSet<NodeId> {
+        let sides = self.sides_of(targets).into_iter();
+        sides.filter_map(Side::node).collect()
     }
 
     /// Whom targets mean, where none at all mean everybody; `None` when they mean nobody.
@@ -82,24 +85,19 @@ impl State {
     pub(super) fn rule(&self, topology: &Topology) -> Rule {
         match topology {
             Topology::Sides(sides) => {
-                let with_store = sides.iter().enumerate();
-                let with_store = with_store.filter(|(_, side)| side.contains(&Target::Store));
-                let with_store = with_store.map(|(at, _)| at).collect();
-                let sides = sides.iter().map(|side| self.resolve_all(side)).collect();
-                Rule::Sides(sides, with_store)
+                Rule::Sides(sides.iter().map(|side| self.sides_of(side)).collect())
             }
-            Topology::Isolate(alone) => Rule::Isolate(self.resolve_all(alone)),
-            Topology::OneWay(from, to) => {
-                Rule::OneWay(self.resolve_all(from), self.resolve_all(to))
+            Topology::Isolate(alone) => Rule::Isolate(self.sides_of(alone)),
+            Topology::OneWay(from, to) => Rule::OneWay(self.sides_of(from), self.sides_of(to)),
+            Topology::Bridge(one, between, other) => {
+                let between = self.resolve(between);
+                let without = |targets: &[Target]| {
+                    let sides = self.sides_of(targets).into_iter();
+                    sides.filter(|side| Some(*side) != between).collect()
+                };
+                Rule::Bridge(without(one), without(other))
             }
-            Topology::Bridge(one, _, other) => {
-                Rule::Bridge(self.resolve_all(one), self.resolve_all(other))
-            }
-            Topology::MajoritiesRing => {
-                let servers = self.nodes();
-                let servers = servers.filter(|(_, place)| matches!(place.kind, Kind::Server(_)));
-                Rule::Ring(servers.map(|(node, _)| node).collect())
-            }
+            Topology::MajoritiesRing => Rule::Ring(self.servers().map(Side::of).collect()),
         }
     }
 }
@@ -107,9 +105,9 @@ impl State {
 impl Rule {
     /// Whom it names.
     pub(super) fn hits(&self) -> Vec<NodeId> {
-        let mut all = BTreeSet::new();
+        let mut all: BTreeSet<Side> = BTreeSet::new();
         match self {
-            Self::Sides(sides, _) => all.extend(sides.iter().flatten()),
+            Self::Sides(sides) => all.extend(sides.iter().flatten()),
             Self::Isolate(alone) => all.extend(alone),
             Self::OneWay(one, other) | Self::Bridge(one, other) => {
                 all.extend(one);
@@ -117,6 +115,6 @@ impl Rule {
             }
             Self::Ring(ring) => all.extend(ring),
         }
-        all.into_iter().collect()
+        all.into_iter().filter_map(Side::node).collect()
     }
 }

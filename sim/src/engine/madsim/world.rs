@@ -1,15 +1,17 @@
 //! What all parts of a run share: places, the store, active faults, and what was noted.
 
 use super::acts::Awaited;
+use super::clients::Clients;
 use super::conditions::Conditions;
 use super::journal::{Journal, Noted};
+use super::process::Shown;
 use super::recording::Recording;
 use super::store::Store;
 use super::streams::Streams;
 use crate::schedule::model::StoreProfile;
 use crate::trace::seen::{Ended, NodeId};
 use doyen_core::config::ValidConfig;
-use doyen_core::identity::{Address, ContextId, Identity, Incarnation, JobId, Role};
+use doyen_core::identity::{Address, ContextId, Identity, Incarnation, Role};
 use doyen_core::input::Input;
 use doyen_core::output::Output;
 use doyen_core::records::transaction::{Query, Transaction};
@@ -17,7 +19,7 @@ use doyen_core::time::Time;
 use doyen_runtime::host::HostHandle;
 use doyen_runtime::simulated::Net;
 use madsim::runtime::{Handle, NodeHandle};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// What lives at a place.
@@ -33,12 +35,21 @@ pub(super) enum Kind {
     },
 }
 
+impl Kind {
+    /// Whether it is a driver of a context of this name.
+    pub(super) fn is_of(&self, name: &str) -> bool {
+        matches!(self, Self::Driver { context_name, .. } if context_name == name)
+    }
+}
+
 /// A process, from its start to its end.
 pub(super) struct Life {
-    /// Its number among all lives; its requests' numbers begin at a multiple of it.
+    /// Its number among all lives.
     pub(super) serial: u64,
     /// Who it is; `None` until its process is made.
     pub(super) identity: Option<Identity>,
+    /// Its process, once made, to look at.
+    pub(super) shown: Option<Shown>,
     /// Its host, once started.
     pub(super) handle: Option<HostHandle>,
     /// Commits and reads that were wanted and have not been sent, effects not begun.
@@ -53,7 +64,8 @@ pub(super) struct Place {
     /// The simulated machine.
     pub(super) machine: madsim::task::NodeId,
     pub(super) life: Option<Life>,
-    pub(super) paused: bool,
+    /// The faults by which it stands still.
+    pub(super) stopped_by: BTreeSet<usize>,
     /// How the last life ended.
     pub(super) ended: Option<Ended>,
 }
@@ -71,9 +83,6 @@ impl Place {
     }
 }
 
-/// How many requests one life may make.
-const REQUESTS_OF_A_LIFE: u64 = 1 << 24;
-
 /// What changes.
 pub(super) struct State {
     pub(super) journal: Journal,
@@ -86,10 +95,8 @@ pub(super) struct State {
     pub(super) active: BTreeMap<usize, u64>,
     pub(super) acts: Vec<Awaited>,
     pub(super) engines: BTreeMap<Incarnation, super::engines::Child>,
-    /// The ids of submitted jobs, by the client's own name.
-    pub(super) jobs: BTreeMap<String, JobId>,
+    pub(super) clients: Clients,
     pub(super) lives: u64,
-    pub(super) ids: u64,
     /// Conformance: everything that each life was told and wanted.
     pub(super) recording: Option<Recording>,
 }
@@ -249,10 +256,11 @@ impl World {
         self.with(|state| {
             let serial = state.lives;
             let place = state.place_mut(node).filter(|place| place.life.is_none())?;
-            place.paused = false;
+            place.stopped_by.clear();
             place.life = Some(Life {
                 serial,
                 identity: None,
+                shown: None,
                 handle: None,
                 open: Vec::new(),
             });
@@ -267,7 +275,7 @@ impl World {
         let machine = self.with(|state| {
             let place = state.place_mut(node)?;
             let life = place.life.take()?;
-            place.paused = false;
+            place.stopped_by.clear();
             place.ended = Some(how.clone());
             let machine = place.machine;
             for output in life.open {
@@ -291,38 +299,44 @@ impl World {
         }
     }
 
-    /// SIGSTOP.
-    pub(super) fn pause(&self, node: NodeId) {
-        if let Some(machine) = self.set_paused(node, true) {
+    /// SIGSTOP by a fault, as long as that is on.
+    pub(super) fn pause(&self, node: NodeId, fault: usize) {
+        let stops =
+            |place: &mut Place| place.stopped_by.insert(fault) && place.stopped_by.len() == 1;
+        if !self.with(|state| state.active.contains_key(&fault)) {
+            return;
+        }
+        if let Some(machine) = self.paused(node, true, stops) {
             Handle::current().pause(machine);
         }
     }
 
-    /// SIGCONT.
-    pub(super) fn resume(&self, node: NodeId) {
-        if let Some(machine) = self.set_paused(node, false) {
+    /// SIGCONT, unless another fault keeps it stopped.
+    pub(super) fn resume(&self, node: NodeId, fault: usize) {
+        let goes_on =
+            |place: &mut Place| place.stopped_by.remove(&fault) && place.stopped_by.is_empty();
+        if let Some(machine) = self.paused(node, false, goes_on) {
             Handle::current().resume(machine);
         }
     }
 
-    fn set_paused(&self, node: NodeId, paused: bool) -> Option<madsim::task::NodeId> {
+    fn paused(
+        &self,
+        node: NodeId,
+        paused: bool,
+        change: impl FnOnce(&mut Place) -> bool,
+    ) -> Option<madsim::task::NodeId> {
         let now = self.now();
         self.with(|state| {
             let place = state.place_mut(node)?;
-            if place.life.is_none() || place.paused == paused {
+            if place.life.is_none() || !change(place) {
                 return None;
             }
-            place.paused = paused;
             let machine = place.machine;
             state.note(now, Noted::Paused(node, paused));
             Some(machine)
         })
     }
-}
-
-/// What is added to the numbers of a life's requests.
-pub(super) const fn first_request(serial: u64) -> u64 {
-    serial.saturating_mul(REQUESTS_OF_A_LIFE)
 }
 
 fn is_read(output: &Output, query: &Query) -> bool {

@@ -153,6 +153,13 @@ impl History {
         })
     }
 
+    pub(crate) fn pauses(&mut self, node: u16, paused: bool) -> &mut Self {
+        self.sees(&Seen::Paused {
+            node: NodeId(node),
+            paused,
+        })
+    }
+
     pub(crate) fn phase(&mut self, phase: Phase) -> &mut Self {
         self.sees(&Seen::Phase(phase))
     }

@@ -31,8 +31,9 @@ enum Undo {
     Links,
     Resume(Life),
     Start(NodeId),
-    Drift(Life),
-    Unfreeze(Life),
+    /// Clocks are a process's, whatever lives it leads.
+    Drift(NodeId),
+    Unfreeze(NodeId),
     Stamp(i64),
     Store,
     Launches,
@@ -140,15 +141,14 @@ impl<S: Sink> World<S> {
                 Undo::Links => self.paths.better(number),
                 Undo::Resume(life) => self.resume(life),
                 Undo::Start(id) => self.start_server(id),
-                Undo::Drift(life) if self.is_living(life) => {
-                    self.nodes[life.node].clock.drift(self.now, 0);
-                    self.rearm(life.node);
+                Undo::Drift(id) => {
+                    self.nodes[id].clock.drift(self.now, 0);
+                    self.rearm(id);
                 }
-                Undo::Unfreeze(life) if self.is_living(life) => {
-                    self.nodes[life.node].clock.freeze(self.now, false);
-                    self.rearm(life.node);
+                Undo::Unfreeze(id) => {
+                    self.nodes[id].clock.freeze(self.now, false);
+                    self.rearm(id);
                 }
-                Undo::Drift(_) | Undo::Unfreeze(_) => {}
                 Undo::Stamp(millis) => self.store.step(millis),
                 Undo::Store => {
                     self.store.end(number);

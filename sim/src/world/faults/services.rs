@@ -21,12 +21,12 @@ impl<S: Sink> World<S> {
     }
 
     fn confuse_clock(&mut self, number: usize, kind: &FaultKind, id: NodeId) {
-        let (now, life) = (self.now, self.nodes[id].life);
+        let now = self.now;
         match kind {
             FaultKind::ClockDrift { ppm, .. } => {
                 self.nodes[id].clock.drift(now, *ppm);
                 self.rearm(id);
-                self.undo_later(number, Undo::Drift(life));
+                self.undo_later(number, Undo::Drift(id));
             }
             FaultKind::ClockStep {
                 by,
@@ -43,7 +43,7 @@ impl<S: Sink> World<S> {
             }
             FaultKind::ClockFreeze { .. } => {
                 self.nodes[id].clock.freeze(now, true);
-                self.undo_later(number, Undo::Unfreeze(life));
+                self.undo_later(number, Undo::Unfreeze(id));
             }
             _ => {}
         }
