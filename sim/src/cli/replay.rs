@@ -1,6 +1,6 @@
 //! `doyen-sim replay`: one schedule again.
 
-use super::{EngineName, Exit, Outcome, engine_of, note, say_json, plant, schedule_of};
+use super::{EngineName, Exit, Outcome, engine_of, note, plant, say_json, schedule_of};
 use crate::judge::Verdict;
 use crate::report::{Standing, counted, standing};
 use crate::schedule::format;

@@ -1,6 +1,6 @@
 //! `doyen-sim shrink`: the smallest schedule with the same failure, as file, as test, as story.
 
-use super::{EngineName, Exit, Outcome, engine_of, note, say, say_json, plant, schedule_of};
+use super::{EngineName, Exit, Outcome, engine_of, note, plant, say, say_json, schedule_of};
 use crate::engine::Engine;
 use crate::judge::Verdict;
 use crate::oracle::Violation;
