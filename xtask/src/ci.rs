@@ -169,6 +169,10 @@ fn test_steps(steps: &mut Steps, without_spark: bool, arguments: &[String]) -> O
             Ok(())
         })?;
     }
+    steps.step("Chromium", || {
+        chromium::install();
+        Ok(())
+    })?;
     steps.step("build the program", || {
         program::build_doyen(program::Profile::Debug).map(drop)
     })?;
