@@ -16,7 +16,7 @@ fn store(cluster: &Cluster) -> Result<u32, String> {
     }
 }
 
-async fn survive(fault: Fault, away_max_ms: f64) {
+async fn survive(fault: Fault) {
     let cluster = cluster(3).await;
     prepare_process_context(&cluster.api(0)).await.unwrap();
     let all = [0, 1, 2];
@@ -46,12 +46,13 @@ async fn survive(fault: Fault, away_max_ms: f64) {
     let old = store(&cluster).unwrap();
     let start = Instant::now();
     send(old, fault).unwrap();
-    let gap = wait::until("calls succeed again", SOON, async || {
-        gap_ms(&load.samples(), &all, start).ok_or_else(|| "not yet".to_owned())
+    // How long it takes is what `cargo xtask bench store` measures; here it only must.
+    wait::until("calls succeed again", SOON, async || {
+        let gap = gap_ms(&load.samples(), &all, start);
+        gap.map(drop).ok_or_else(|| "not yet".to_owned())
     })
     .await
     .unwrap();
-    assert!(gap < away_max_ms, "away for {gap} ms");
     let new = wait::until("one other store", SOON, async || {
         let pid = store(&cluster)?;
         if pid == old {
@@ -80,12 +81,12 @@ async fn survive(fault: Fault, away_max_ms: f64) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_store_killed_under_load_is_replaced_and_loses_nothing() {
-    survive(Fault::Kill, 3_000.0).await;
+    survive(Fault::Kill).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_store_stopped_under_load_is_replaced_and_loses_nothing() {
-    survive(Fault::Stop, 9_000.0).await;
+    survive(Fault::Stop).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

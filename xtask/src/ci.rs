@@ -2,7 +2,7 @@
 
 use crate::say;
 use crate::sim::{self, Flavour};
-use crate::{Verdict, python, tidy};
+use crate::{Verdict, madsim, python, tidy};
 use clap::Args;
 use doyen_tests::{Outcome, program, trouble};
 use std::path::PathBuf;
@@ -111,6 +111,18 @@ pub(crate) fn run(options: &Options) -> Outcome<Verdict> {
             .run()
     })?;
     test_steps(&mut steps, options.without_spark, &[])?;
+    steps.step("tests with madsim", || {
+        for arguments in [
+            "test --locked --package doyen-runtime --lib",
+            "test --locked --package doyen-sim --test madsim",
+        ] {
+            let arguments: Vec<_> = arguments.split(' ').map(ToOwned::to_owned).collect();
+            if madsim::run(&arguments)? != Verdict::Good {
+                return Err(trouble("see cargo's words above"));
+            }
+        }
+        Ok(())
+    })?;
     simulate(&mut steps)?;
     steps.summary();
     Ok(Verdict::Good)

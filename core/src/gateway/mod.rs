@@ -327,8 +327,13 @@ impl Gateway {
                     Purpose::Gateway(GatewayWork::Withdraw(request)),
                 );
             }
-            Next::AgainAfter(pause) => held.look_at = shared.now.after(pause),
+            Next::AgainAfter(pause) => {
+                held.watches = Query::default();
+                held.look_at = shared.now.after(pause);
+            }
             Next::Again => {
+                // What was watched belongs to what failed: the next try asks for its own.
+                held.watches = Query::default();
                 held.look_at = shared.now.after(held.pause);
                 held.pause = held.pause.saturating_mul(2).min(RETRY_MAX);
             }

@@ -68,10 +68,12 @@ impl Oracle for Calm {
                 );
             }
             Seen::Store(written) => {
-                let moves = facts
-                    .changes
-                    .iter()
-                    .any(|change| matches!(change, Change::Cluster(_) | Change::Singleton(_)));
+                // The founding may take its turn, however long nothing goes wrong.
+                let moves = facts.changes.iter().any(|change| match change {
+                    Change::Cluster(step) => step.before.is_some(),
+                    Change::Singleton(step) => step.before.is_some(),
+                    _ => false,
+                });
                 claim!(
                     NAME,
                     at,

@@ -3,7 +3,7 @@
 //!
 //! Envelope: the bound on its own clock, while it runs. The grant: in calm. Source: protocol.md S3.
 
-use super::facts::Facts;
+use super::facts::{Facts, Life};
 use super::report::claim;
 use super::{Oracle, Violation, envelope, kinds};
 use crate::trace::seen::{Ended, NodeId, Seen};
@@ -55,9 +55,13 @@ impl Oracle for Leaving {
                 let left = matches!(how, Ended::Stopped(StopReason::Left));
                 if let Some((_, _, since)) = told.filter(|_| left) {
                     let holds = facts.holder() == Some(identity);
-                    let heir = facts
-                        .roster()
-                        .is_some_and(|roster| roster.listed.iter().any(|one| one != *identity));
+                    let since_long = |life: &Life| {
+                        life.lives() && life.began.after(facts.times.detection) < since
+                    };
+                    let heir = facts.roster().is_some_and(|roster| {
+                        let mut others = roster.listed.iter().filter(|one| **one != **identity);
+                        others.any(|one| facts.life(one.incarnation).is_some_and(since_long))
+                    });
                     let span = at.since(since).saturating_add(facts.times.detection);
                     let calm = facts.envelope.free_of(
                         at,

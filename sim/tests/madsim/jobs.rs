@@ -81,8 +81,9 @@ fn a_context_runs_jobs_of_every_server_and_its_results_are_read_at_each() {
         [Some(true); 9],
         "two jobs and a context at three servers: {story}"
     );
+    // What a server has under way when it begins a new life (F2) is lost, and nothing else.
     assert!(
-        conformance.answers == 4 && conformance.lost == 0,
+        conformance.answers == 4 && conformance.lost <= 3,
         "{conformance:?}"
     );
 }

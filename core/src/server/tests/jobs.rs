@@ -6,6 +6,7 @@ use super::world::{Say, World, layout, ms, secs};
 use crate::input::{Command, Input, RequestId};
 use crate::output::Answer;
 use crate::records::context::{ContextState, DriverPhase, OwnerRecord};
+use crate::records::encode;
 use crate::records::job::{JobError, JobRefusal, JobState, Payload};
 use crate::wire::Message;
 
@@ -172,6 +173,23 @@ fn j3_a_refused_job_is_answered_though_its_removal_failed() {
     );
     world.let_go(Say::Unknown);
     assert_eq!(world.answer_to(1), Some(&Answer::JobRefused(refusal)));
+}
+
+/// W4: the commit whose answer was lost is carried out after it was looked for in vain. What was
+/// watched then does not show the context's name, and must not be taken for its absence.
+#[test]
+fn w4_a_job_that_appears_after_it_was_looked_for_in_vain_is_followed() {
+    let mut world = gateway_with_context();
+    world.hold(job_key(1));
+    world.submits(1, true);
+    world.let_go(Say::Unknown);
+    let record = encode(&job(1, JobState::Submitted));
+    world.other(|late| late.create(job_key(1), record));
+    assert_eq!(world.answer_to(1), None);
+    world.pass(ms(100));
+    world.puts(job_key(1), &job(1, JobState::Running));
+    assert_eq!(world.answer_to(1), None);
+    assert!(world.live_job(1).is_some());
 }
 
 #[test]

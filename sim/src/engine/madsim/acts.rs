@@ -43,7 +43,7 @@ impl World {
         });
     }
 
-    fn accident(&self, node: NodeId, act: Act) -> Option<(Accident, u64)> {
+    fn accident(&self, node: NodeId, act: Act) -> Option<(Accident, usize)> {
         self.with(|state| {
             let awaited = state
                 .acts
@@ -57,15 +57,13 @@ impl World {
                 }
             }
             state.acts.retain(|awaited| awaited.left > 0);
-            let (what, fault) = due?;
-            let ends = state.active.get(&fault).copied().unwrap_or(0);
-            Some((what, ends))
+            due
         })
     }
 
     /// A process is about to do this; comes back when it may, unless it died or stands still.
     pub(super) async fn before(self: &Arc<Self>, node: NodeId, act: Act) -> Then {
-        let Some((what, ends)) = self.accident(node, act) else {
+        let Some((what, fault)) = self.accident(node, act) else {
             return Then::GoOn;
         };
         match what {
@@ -74,7 +72,7 @@ impl World {
                 Then::Never
             }
             Accident::PauseBefore => {
-                self.pause(node);
+                self.pause(node, fault);
                 // This task is one of those that stand still.
                 sleep_until(self.now().saturating_add(1)).await;
                 Then::GoOn
@@ -86,11 +84,14 @@ impl World {
             }
             Accident::PauseAfter => {
                 let world = self.clone();
-                self.later(1, move |_| world.pause(node));
+                self.later(1, move |_| world.pause(node, fault));
                 Then::GoOn
             }
             Accident::LoseAnswer => Then::LoseAnswer,
-            Accident::ActLate => Then::Late(ends),
+            Accident::ActLate => {
+                let ends = self.with(|state| state.active.get(&fault).copied());
+                Then::Late(ends.unwrap_or(0))
+            }
         }
     }
 
@@ -107,8 +108,8 @@ impl World {
                 true
             }
             // A message has no answer, and its process cannot stand still in the middle of a turn.
-            Some((Accident::PauseBefore | Accident::PauseAfter, _)) => {
-                self.pause(node);
+            Some((Accident::PauseBefore | Accident::PauseAfter, fault)) => {
+                self.pause(node, fault);
                 true
             }
             Some((Accident::LoseAnswer | Accident::ActLate, _)) | None => true,

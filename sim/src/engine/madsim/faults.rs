@@ -46,7 +46,7 @@ impl World {
                     self.crash_loop(index, *node, nanos(*every));
                 }
             }
-            FaultKind::Pause { .. } => hits.iter().for_each(|node| self.pause(*node)),
+            FaultKind::Pause { .. } => hits.iter().for_each(|node| self.pause(*node, index)),
             FaultKind::Crash { .. } | FaultKind::CrashAll { .. } | FaultKind::PidReused { .. } => {
                 for node in &hits {
                     self.end(*node, Ended::Killed);
@@ -59,14 +59,14 @@ impl World {
                     self.at_act(index, *node, *act, *nth, *what);
                 }
             }
-            other => self.harm_services(other, &hits),
+            _ => self.harm_services(index, fault, &hits),
         }
         hits
     }
 
     /// Clocks, the store's sessions and engines.
-    fn harm_services(self: &Arc<Self>, kind: &FaultKind, hits: &Hits) {
-        match kind {
+    fn harm_services(self: &Arc<Self>, index: usize, fault: &Fault, hits: &Hits) {
+        match &fault.kind {
             FaultKind::StampStep { millis } => self.with(|state| {
                 state.store.offset = state.store.offset.saturating_add(*millis);
             }),
@@ -91,11 +91,7 @@ impl World {
                 suspended: false,
                 ..
             } => self.machines(hits, |net, machine| net.step(machine, by.duration())),
-            FaultKind::ClockStep { by, .. } => {
-                for node in hits {
-                    self.suspend(*node, nanos(*by));
-                }
-            }
+            FaultKind::ClockStep { by, .. } => self.suspend(index, fault, hits, nanos(*by)),
             FaultKind::EngineDeath { .. } => {
                 for driver in self.drivers(hits) {
                     self.end_engine(driver, false);
@@ -121,11 +117,18 @@ impl World {
         }
         self.set(index, None);
         match &fault.kind {
-            FaultKind::Pause { .. } | FaultKind::AtAct { .. } => {
+            FaultKind::Pause { .. } => hits.iter().for_each(|node| self.resume(*node, index)),
+            FaultKind::AtAct { .. } => {
                 self.with(|state| state.acts.retain(|act| act.fault != index));
-                hits.iter().for_each(|node| self.resume(*node));
+                hits.iter().for_each(|node| self.resume(*node, index));
                 // Whoever was killed at its act is started again.
                 hits.iter().for_each(|node| self.start_server(*node));
+            }
+            FaultKind::ClockStep {
+                suspended: true, ..
+            } => {
+                self.machines(hits, |net, machine| net.power_on(machine));
+                hits.iter().for_each(|node| self.resume(*node, index));
             }
             FaultKind::ClockDrift { .. } => {
                 self.machines(hits, |net, machine| net.drift(machine, 0));
@@ -272,14 +275,14 @@ impl World {
         }
     }
 
-    /// The machine of a process sleeps for so long, and with it the process.
-    fn suspend(self: &Arc<Self>, node: NodeId, nanos: u64) {
-        self.pause(node);
-        self.machines(&[node], |net, machine| net.sleep_machine(machine));
-        self.later(nanos, move |world| {
-            world.machines(&[node], |net, machine| net.power_on(machine));
-            world.resume(node);
-        });
+    /// The machine of a process sleeps for so long, and with it the process; then the fault is over.
+    fn suspend(self: &Arc<Self>, index: usize, fault: &Fault, hits: &Hits, nanos: u64) {
+        for node in hits {
+            self.pause(*node, index);
+        }
+        self.machines(hits, |net, machine| net.sleep_machine(machine));
+        let (fault, hits) = (fault.clone(), hits.clone());
+        self.later(nanos, move |world| world.end_fault(index, &fault, &hits));
     }
 
     fn is_on(&self, index: usize) -> bool {

@@ -18,6 +18,7 @@ use doyen_runtime::host::{HostParts, start};
 use doyen_runtime::launcher::Launcher;
 use doyen_runtime::simulated::sleep_until;
 use madsim::runtime::Handle;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// How long the service manager waits before it starts a server that went down again.
@@ -37,7 +38,7 @@ impl World {
                 kind,
                 machine,
                 life: None,
-                paused: false,
+                stopped_by: BTreeSet::new(),
                 ended: None,
             });
             node

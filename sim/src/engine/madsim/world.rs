@@ -19,7 +19,7 @@ use doyen_core::time::Time;
 use doyen_runtime::host::HostHandle;
 use doyen_runtime::simulated::Net;
 use madsim::runtime::{Handle, NodeHandle};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// What lives at a place.
@@ -64,7 +64,8 @@ pub(super) struct Place {
     /// The simulated machine.
     pub(super) machine: madsim::task::NodeId,
     pub(super) life: Option<Life>,
-    pub(super) paused: bool,
+    /// The faults by which it stands still.
+    pub(super) stopped_by: BTreeSet<usize>,
     /// How the last life ended.
     pub(super) ended: Option<Ended>,
 }
@@ -255,7 +256,7 @@ impl World {
         self.with(|state| {
             let serial = state.lives;
             let place = state.place_mut(node).filter(|place| place.life.is_none())?;
-            place.paused = false;
+            place.stopped_by.clear();
             place.life = Some(Life {
                 serial,
                 identity: None,
@@ -274,7 +275,7 @@ impl World {
         let machine = self.with(|state| {
             let place = state.place_mut(node)?;
             let life = place.life.take()?;
-            place.paused = false;
+            place.stopped_by.clear();
             place.ended = Some(how.clone());
             let machine = place.machine;
             for output in life.open {
@@ -298,28 +299,39 @@ impl World {
         }
     }
 
-    /// SIGSTOP.
-    pub(super) fn pause(&self, node: NodeId) {
-        if let Some(machine) = self.set_paused(node, true) {
+    /// SIGSTOP by a fault, as long as that is on.
+    pub(super) fn pause(&self, node: NodeId, fault: usize) {
+        let stops =
+            |place: &mut Place| place.stopped_by.insert(fault) && place.stopped_by.len() == 1;
+        if !self.with(|state| state.active.contains_key(&fault)) {
+            return;
+        }
+        if let Some(machine) = self.paused(node, true, stops) {
             Handle::current().pause(machine);
         }
     }
 
-    /// SIGCONT.
-    pub(super) fn resume(&self, node: NodeId) {
-        if let Some(machine) = self.set_paused(node, false) {
+    /// SIGCONT, unless another fault keeps it stopped.
+    pub(super) fn resume(&self, node: NodeId, fault: usize) {
+        let goes_on =
+            |place: &mut Place| place.stopped_by.remove(&fault) && place.stopped_by.is_empty();
+        if let Some(machine) = self.paused(node, false, goes_on) {
             Handle::current().resume(machine);
         }
     }
 
-    fn set_paused(&self, node: NodeId, paused: bool) -> Option<madsim::task::NodeId> {
+    fn paused(
+        &self,
+        node: NodeId,
+        paused: bool,
+        change: impl FnOnce(&mut Place) -> bool,
+    ) -> Option<madsim::task::NodeId> {
         let now = self.now();
         self.with(|state| {
             let place = state.place_mut(node)?;
-            if place.life.is_none() || place.paused == paused {
+            if place.life.is_none() || !change(place) {
                 return None;
             }
-            place.paused = paused;
             let machine = place.machine;
             state.note(now, Noted::Paused(node, paused));
             Some(machine)
