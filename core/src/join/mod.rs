@@ -41,6 +41,8 @@ pub(crate) struct Join {
     /// The generation that our `Join` names, and when it was first sent.
     joining: Option<(Generation, Time)>,
     committing: bool,
+    /// The generation that a founding of ours made, if it was carried out: nobody told us.
+    in_doubt: Option<Generation>,
     retry_at: Option<Time>,
     warned: BTreeSet<Address>,
 }
@@ -55,6 +57,7 @@ impl Join {
             answered: BTreeSet::new(),
             joining: None,
             committing: false,
+            in_doubt: None,
             retry_at: None,
             warned: BTreeSet::new(),
         }
@@ -164,9 +167,12 @@ impl Join {
         match shared.followed.cluster.clone() {
             None => self.found(shared),
             Some(cluster) => {
-                let moved =
-                    |(named, _): (Generation, Time)| cluster.value.roster.generation > named;
-                if self.joining.is_some_and(moved) {
+                let generation = cluster.value.roster.generation;
+                let moved = |(named, _): (Generation, Time)| generation > named;
+                if self.in_doubt.is_some_and(|made| generation >= made) {
+                    // It does not list us, but one before it may have: then never again (F2).
+                    return true;
+                } else if self.joining.is_some_and(moved) {
                     if planted!(JoinKeepsIncarnation) {
                         self.joining = None;
                         return false;
@@ -222,6 +228,9 @@ impl Join {
             };
             shared.outbox.event(event);
         } else {
+            if *outcome == CommitOutcome::Unknown {
+                self.in_doubt = self.in_doubt.or(Some(shared.generation().next()));
+            }
             self.retry_at = Some(shared.now.after(REPEAT));
         }
     }

@@ -3,7 +3,7 @@
 use super::world::{Say, World, cluster, config, layout, ms, reborn, s, secs};
 use crate::input::{Input, LinkEvent};
 use crate::join::seed_digest;
-use crate::output::ClusterEvent;
+use crate::output::{ClusterEvent, StopReason};
 use crate::records::cluster::{ClusterRecord, Generation};
 use crate::records::key;
 use crate::records::model::StoreModel;
@@ -258,4 +258,32 @@ fn f4_a_server_that_slept_over_the_answers_joins_all_the_same() {
             .any(|(to, message)| *to == s(2) && asks(message))
     );
     assert_eq!(world.listed(), [s(2), s(3)]);
+}
+
+/// F2: its founding was carried out and nobody told it; others founded again without it since. It was
+/// listed once, so it never is again.
+#[test]
+fn f2_who_may_have_been_listed_without_knowing_comes_again_as_another() {
+    for say in [Say::Lost, Say::Unknown] {
+        let mut world = World::without_cluster(&s(1));
+        world.hold(key::cluster());
+        world.pass(secs(6));
+        let (ticket, founding) = world.held.pop_front().unwrap();
+        world.slow_reads = true;
+        world.answer_commit(ticket, &founding, say);
+        if say == Say::Unknown {
+            cluster(&mut world.store, 2, &[2, 3], &s(2));
+        } else {
+            let key = key::cluster();
+            let mut record: ClusterRecord = world.get(&key).unwrap().value;
+            record.roster.generation = Generation(2);
+            record.roster.listed = vec![s(2), s(3)];
+            world.puts(key, &record);
+        }
+        world.run();
+        world.slow_reads = false;
+        world.release_reads();
+        world.pass(secs(2));
+        assert_eq!(world.stops, [StopReason::Reincarnate], "{say:?}");
+    }
 }
