@@ -8,6 +8,7 @@
 //! | a record that lists nobody else than my address | found again at once: F5 |
 //! | a record, nobody answers, `pulse` stands still | found again in turn: F4 |
 //! | the generation moved after my `Join` | come again as a fresh incarnation: F2 |
+//! | a founding of mine may have listed me, and the record does not | the same |
 
 use crate::identity::{Address, Identity};
 use crate::output::ClusterEvent;
@@ -41,6 +42,10 @@ pub(crate) struct Join {
     /// The generation that our `Join` names, and when it was first sent.
     joining: Option<(Generation, Time)>,
     committing: bool,
+    /// The generation that our founding under way makes.
+    making: Generation,
+    /// The first generation that a founding of ours may have made; it lists us, if it was.
+    made: Option<Generation>,
     retry_at: Option<Time>,
     warned: BTreeSet<Address>,
 }
@@ -55,6 +60,8 @@ impl Join {
             answered: BTreeSet::new(),
             joining: None,
             committing: false,
+            making: Generation(0),
+            made: None,
             retry_at: None,
             warned: BTreeSet::new(),
         }
@@ -166,6 +173,13 @@ impl Join {
             Some(cluster) => {
                 let moved =
                     |(named, _): (Generation, Time)| cluster.value.roster.generation > named;
+                // A founding of ours may have listed us, and others have taken us off since: an
+                // incarnation that was listed once is never listed again.
+                let roster = &cluster.value.roster;
+                let was_listed = |made: Generation| roster.generation >= made;
+                if self.made.is_some_and(was_listed) && !roster.lists(&shared.me) {
+                    return true;
+                }
                 if self.joining.is_some_and(moved) {
                     if planted!(JoinKeepsIncarnation) {
                         self.joining = None;
@@ -211,6 +225,12 @@ impl Join {
         outcome: &CommitOutcome,
     ) {
         self.committing = false;
+        if matches!(
+            outcome,
+            CommitOutcome::Committed { .. } | CommitOutcome::Unknown
+        ) {
+            self.made = self.made.or(Some(self.making));
+        }
         if matches!(outcome, CommitOutcome::Committed { .. }) {
             let event = match work {
                 JoinWork::Found => ClusterEvent::Founded {
@@ -317,6 +337,7 @@ impl Join {
             .create(layout.challenge(), encode(&ChallengeRecord::default()))
             .create(layout.split(), encode(&SplitRecord::default()));
         self.committing = true;
+        self.making = Generation(1);
         shared.commit(transaction, Purpose::Join(JoinWork::Found));
     }
 
@@ -378,6 +399,7 @@ impl Join {
             transaction
         };
         self.committing = true;
+        self.making = next.roster.generation;
         shared.commit(transaction, Purpose::Join(JoinWork::Refound));
     }
 

@@ -102,7 +102,9 @@ impl Converges {
             return Ok(());
         }
         self.waits = membership.or_else(|| records(views, facts));
-        let due = calm.is_some_and(|calm| calm > legitimacy::records_bound(facts));
+        // What was asked last has as much time as what was there when the calm began.
+        let idle = calm.map(|calm| calm.min(at.since(facts.asked)));
+        let due = idle.is_some_and(|idle| idle > legitimacy::records_bound(facts));
         claim!(
             NAME,
             at,

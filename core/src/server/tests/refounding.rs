@@ -3,7 +3,7 @@
 use super::world::{Say, World, cluster, config, layout, ms, reborn, s, secs};
 use crate::input::{Input, LinkEvent};
 use crate::join::seed_digest;
-use crate::output::ClusterEvent;
+use crate::output::{ClusterEvent, StopReason};
 use crate::records::cluster::{ClusterRecord, Generation};
 use crate::records::key;
 use crate::records::model::StoreModel;
@@ -258,4 +258,32 @@ fn f4_a_server_that_slept_over_the_answers_joins_all_the_same() {
             .any(|(to, message)| *to == s(2) && asks(message))
     );
     assert_eq!(world.listed(), [s(2), s(3)]);
+}
+
+/// F2 †: as for the first founder, see `formation`.
+#[test]
+fn f2_who_may_have_founded_again_and_is_not_listed_comes_again_as_a_fresh_incarnation() {
+    let mut world = restarted(1, &[2, 3]);
+    world.hold(key::cluster());
+    world.pass(secs(11));
+    assert_eq!(world.held(), [REFOUNDING]);
+    world.watched = false;
+    world.lists(&[s(2), s(3)]);
+    world.let_go(Say::Unknown);
+    world.pass(secs(1));
+    assert_eq!(world.stops, [StopReason::Reincarnate]);
+}
+
+/// A founding that certainly was not carried out gives nothing up.
+#[test]
+fn f2_who_may_not_have_been_listed_goes_on_as_the_same_incarnation() {
+    for say in [Say::Commit, Say::Unknown] {
+        let mut world = restarted(1, &[2, 3]);
+        world.hold(key::cluster());
+        world.pass(secs(11));
+        world.pulses();
+        world.let_go(say);
+        world.pass(secs(1));
+        assert_eq!(world.stops, []);
+    }
 }
