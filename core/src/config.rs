@@ -221,6 +221,7 @@ impl Config {
             .saturating_add(t.challenge_wait)
             .saturating_add(t.store_call);
         let barrier = t.idle_barrier;
+        let alone = t.driver_lost_after.saturating_mul(4) / 5;
         for (left, left_value, right, right_value) in [
             ("beat", t.beat, "claim-after", t.claim_after),
             (
@@ -255,6 +256,22 @@ impl Config {
                 "stable-after",
                 t.stable_after,
             ),
+            // Two signs of life may fail in a row, each for as long as it and the look at what
+            // became of it may take, before a driver counts as alone (E8).
+            (
+                "3 × driver-stamp + 4 × store call",
+                t.driver_stamp
+                    .saturating_mul(3)
+                    .saturating_add(t.store_call.saturating_mul(4)),
+                "4/5 × driver-lost-after",
+                alone,
+            ),
+            (
+                "3 × driver-beat",
+                t.driver_beat.saturating_mul(3),
+                "4/5 × driver-lost-after",
+                alone,
+            ),
         ] {
             if left_value >= right_value {
                 return Err(ConfigError {
@@ -287,6 +304,24 @@ mod tests {
         assert_eq!(
             error.to_string(),
             "2 × detection (10000 ms) must be less than stable-after (7000 ms)"
+        );
+    }
+
+    #[test]
+    fn a_driver_has_time_for_three_signs_of_life_before_it_is_alone() {
+        let error = |change: fn(&mut Times)| {
+            let mut config = Config::new(Vec::new());
+            change(&mut config.times);
+            config.validate().unwrap_err().to_string()
+        };
+        assert_eq!(
+            error(|times| times.driver_lost_after = ms(200_000)),
+            "3 × driver-stamp + 4 × store call (183200 ms) must be less than \
+             4/5 × driver-lost-after (160000 ms)"
+        );
+        assert_eq!(
+            error(|times| times.driver_beat = ms(80_000)),
+            "3 × driver-beat (240000 ms) must be less than 4/5 × driver-lost-after (240000 ms)"
         );
     }
 }

@@ -106,10 +106,7 @@ fn every_weakness_race_case_hazard_and_rule_has_a_schedule() {
 
 /// Schedules that show a fault which is known and not mended yet: they may end otherwise. Whoever
 /// mends one takes its lines out.
-const OPEN: &[(&str, &str)] = &[(
-    "seed-join-28-joined-at-two-members",
-    "a handshake over a slow link outlasts its time-out (sim/src/world/dial.rs)",
-)];
+const OPEN: &[(&str, &str)] = &[];
 
 #[test]
 fn what_waits_for_nothing_ends_as_it_says() {

@@ -2,7 +2,7 @@
 
 use crate::say;
 use crate::sim::{self, Flavour};
-use crate::{Verdict, madsim, python, tidy};
+use crate::{Verdict, chromium, madsim, python, tidy};
 use clap::Args;
 use doyen_tests::{Outcome, program, trouble};
 use std::path::PathBuf;
@@ -169,6 +169,10 @@ fn test_steps(steps: &mut Steps, without_spark: bool, arguments: &[String]) -> O
             Ok(())
         })?;
     }
+    steps.step("Chromium", || {
+        chromium::install();
+        Ok(())
+    })?;
     steps.step("build the program", || {
         program::build_doyen(program::Profile::Debug).map(drop)
     })?;

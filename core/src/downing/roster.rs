@@ -366,7 +366,9 @@ fn exiting<'a>(
 }
 
 /// The transaction that replaces the roster. One that leaves anyone out is guarded by `singleton`
-/// too, and takes the office for its writer when it leaves out the holder (R5).
+/// too, and takes the office for its writer when it leaves out the holder (R5). A holder that takes
+/// itself off leaves the office to the oldest that stays, whoever that is: what it still wrote under
+/// the office is refused from then on (S3, W2).
 fn roster_change(shared: &mut Shared, next: Roster) -> Option<Transaction> {
     let layout = shared.layout()?;
     let cluster = shared.followed.cluster.clone()?;
@@ -377,9 +379,14 @@ fn roster_change(shared: &mut Shared, next: Roster) -> Option<Transaction> {
         .listed
         .iter()
         .any(|one| !next.lists(one));
-    let takes = !next.lists(&singleton.value.holder)
-        && next.lists(&shared.me)
-        && !planted!(LeftOutKeepsOffice);
+    let heir = if next.lists(&singleton.value.holder) || planted!(LeftOutKeepsOffice) {
+        None
+    } else if next.lists(&shared.me) {
+        Some(shared.me.clone())
+    } else {
+        let oldest = next.listed.first().cloned();
+        oldest.filter(|_| !planted!(LeavesWithoutGrant))
+    };
     let mut record = cluster.value;
     record.roster = next;
     let mut transaction =
@@ -387,9 +394,8 @@ fn roster_change(shared: &mut Shared, next: Roster) -> Option<Transaction> {
             .outbox
             .transaction()
             .put(key::cluster(), encode(&record), cluster.version);
-    if takes {
+    if let Some(holder) = heir {
         let epoch = singleton.value.epoch.next();
-        let holder = shared.me.clone();
         let office = SingletonRecord {
             epoch,
             holder,

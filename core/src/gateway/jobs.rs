@@ -43,6 +43,8 @@ pub(super) struct JobRequest {
     spent: Option<ContextId>,
     /// The context is there, and was not ready when we looked.
     not_ready: bool,
+    /// The job was in neither of its places when we looked last.
+    missed: bool,
     /// Until when its client waits: for a context of its own first, then for the job.
     deadline: Time,
     /// How long from when that context is there; taken then, once.
@@ -65,6 +67,7 @@ impl JobRequest {
             refusal: None,
             spent: None,
             not_ready: false,
+            missed: false,
         }
     }
 
@@ -197,10 +200,11 @@ impl JobRequest {
                     (Some(answer), _) => Next::Answer(answer),
                     (None, Some(live)) => {
                         self.stage = Stage::Waiting(live.value.context);
+                        self.missed = false;
                         Next::Look(self.records(&layout))
                     }
                     // It was refused, and is gone.
-                    (None, None) => self.afresh(),
+                    (None, None) => self.missed(&layout).unwrap_or_else(|| self.afresh()),
                 }
             }
             Stage::Waiting(context) => self.wait(shared, &layout, found, &context),
@@ -378,6 +382,9 @@ impl JobRequest {
         }
         let key = layout.job(context, &self.watched);
         let Some(live) = decoded::<JobRecord>(shared, found, &key, "a job") else {
+            if let Some(again) = self.missed(layout) {
+                return again;
+            }
             // Neither live nor done: refused, and withdrawn by whoever saw it first.
             return if self.watched == self.job.id {
                 Next::Answer(Answer::JobNotFound)
@@ -385,6 +392,7 @@ impl JobRequest {
                 self.afresh()
             };
         };
+        self.missed = false;
         match live.value.state.clone() {
             JobState::Running if !self.job.sync => {
                 Next::Answer(Answer::JobAccepted(Box::new(live.value)))
@@ -398,6 +406,13 @@ impl JobRequest {
                 Next::Answer(over(&self.job, live.value))
             }
         }
+    }
+
+    /// A job that is in neither of its places is looked for once more: a read of several records is no
+    /// snapshot on every backend, and may miss in both a job that becomes final meanwhile.
+    fn missed(&mut self, layout: &Layout) -> Option<Next> {
+        self.missed = !self.missed;
+        self.missed.then(|| Next::Look(self.records(layout)))
     }
 
     fn done(&self, shared: &mut Shared, layout: &Layout, found: &Snapshot) -> Option<Answer> {

@@ -17,6 +17,8 @@ pub(super) struct KillRequest {
     job: JobId,
     context: Option<ContextId>,
     asked: bool,
+    /// The job was in neither of its places when we looked last.
+    missed: bool,
 }
 
 impl KillRequest {
@@ -25,6 +27,7 @@ impl KillRequest {
             job,
             context: None,
             asked: false,
+            missed: false,
         }
     }
 
@@ -52,15 +55,17 @@ impl KillRequest {
             let key = layout.job_context(&self.job);
             let live = decoded::<JobContextRecord>(shared, found, &key, "a job's context");
             let Some(live) = live else {
-                return Next::Answer(Answer::JobNotFound);
+                return self.missed(&layout);
             };
+            self.missed = false;
             self.context = Some(live.value.context);
             return Next::Look(watch(self.records(&layout)));
         };
         let key = layout.job(&context, &self.job);
         let Some(live) = decoded::<JobRecord>(shared, found, &key, "a job") else {
-            return Next::Answer(Answer::JobNotFound);
+            return self.missed(&layout);
         };
+        self.missed = false;
         if matches!(live.value.state, JobState::Refused { .. }) {
             return Next::Answer(Answer::JobNotFound);
         }
@@ -94,6 +99,17 @@ impl KillRequest {
             return Next::Watch(watch(self.records(&layout)));
         }
         Next::Look(watch(self.records(&layout)))
+    }
+
+    /// A job that is in neither of its places is looked for once more: a read of several records is no
+    /// snapshot on every backend, and may miss in both a job that becomes final meanwhile.
+    fn missed(&mut self, layout: &Layout) -> Next {
+        self.missed = !self.missed;
+        if self.missed {
+            Next::Look(watch(self.records(layout)))
+        } else {
+            Next::Answer(Answer::JobNotFound)
+        }
     }
 
     fn records(&self, layout: &Layout) -> Vec<Key> {

@@ -8,7 +8,6 @@
 //! | a record that lists nobody else than my address | found again at once: F5 |
 //! | a record, nobody answers, `pulse` stands still | found again in turn: F4 |
 //! | the generation moved after my `Join` | come again as a fresh incarnation: F2 |
-//! | a founding of mine may have listed me, and the record does not | the same |
 
 use crate::identity::{Address, Identity};
 use crate::output::ClusterEvent;
@@ -42,10 +41,8 @@ pub(crate) struct Join {
     /// The generation that our `Join` names, and when it was first sent.
     joining: Option<(Generation, Time)>,
     committing: bool,
-    /// The generation that our founding under way makes.
-    making: Generation,
-    /// The first generation that a founding of ours may have made; it lists us, if it was.
-    made: Option<Generation>,
+    /// The generation that a founding of ours made, if it was carried out: nobody told us.
+    in_doubt: Option<Generation>,
     retry_at: Option<Time>,
     warned: BTreeSet<Address>,
 }
@@ -60,8 +57,7 @@ impl Join {
             answered: BTreeSet::new(),
             joining: None,
             committing: false,
-            making: Generation(0),
-            made: None,
+            in_doubt: None,
             retry_at: None,
             warned: BTreeSet::new(),
         }
@@ -171,16 +167,12 @@ impl Join {
         match shared.followed.cluster.clone() {
             None => self.found(shared),
             Some(cluster) => {
-                let moved =
-                    |(named, _): (Generation, Time)| cluster.value.roster.generation > named;
-                // A founding of ours may have listed us, and others have taken us off since: an
-                // incarnation that was listed once is never listed again.
-                let roster = &cluster.value.roster;
-                let was_listed = |made: Generation| roster.generation >= made;
-                if self.made.is_some_and(was_listed) && !roster.lists(&shared.me) {
+                let generation = cluster.value.roster.generation;
+                let moved = |(named, _): (Generation, Time)| generation > named;
+                if self.in_doubt.is_some_and(|made| generation >= made) {
+                    // It does not list us, but one before it may have: then never again (F2).
                     return true;
-                }
-                if self.joining.is_some_and(moved) {
+                } else if self.joining.is_some_and(moved) {
                     if planted!(JoinKeepsIncarnation) {
                         self.joining = None;
                         return false;
@@ -225,12 +217,6 @@ impl Join {
         outcome: &CommitOutcome,
     ) {
         self.committing = false;
-        if matches!(
-            outcome,
-            CommitOutcome::Committed { .. } | CommitOutcome::Unknown
-        ) {
-            self.made = self.made.or(Some(self.making));
-        }
         if matches!(outcome, CommitOutcome::Committed { .. }) {
             let event = match work {
                 JoinWork::Found => ClusterEvent::Founded {
@@ -242,6 +228,9 @@ impl Join {
             };
             shared.outbox.event(event);
         } else {
+            if *outcome == CommitOutcome::Unknown {
+                self.in_doubt = self.in_doubt.or(Some(shared.generation().next()));
+            }
             self.retry_at = Some(shared.now.after(REPEAT));
         }
     }
@@ -337,7 +326,6 @@ impl Join {
             .create(layout.challenge(), encode(&ChallengeRecord::default()))
             .create(layout.split(), encode(&SplitRecord::default()));
         self.committing = true;
-        self.making = Generation(1);
         shared.commit(transaction, Purpose::Join(JoinWork::Found));
     }
 
@@ -399,7 +387,6 @@ impl Join {
             transaction
         };
         self.committing = true;
-        self.making = next.roster.generation;
         shared.commit(transaction, Purpose::Join(JoinWork::Refound));
     }
 

@@ -37,7 +37,6 @@ use picture::Picture;
 use shared::{PendingCall, Purpose, Shared};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
-use work::SingletonWork;
 
 /// A wake that comes so late shows that this process did not run meanwhile (S5).
 const LATE: Duration = Duration::from_millis(250);
@@ -240,15 +239,7 @@ impl ServerProcess {
     }
 
     fn committed(&mut self, call: &PendingCall, outcome: &CommitOutcome) {
-        let by = match &call.purpose {
-            Purpose::Join(_) => TakenBy::Founding,
-            Purpose::Roster(_) => TakenBy::Split,
-            Purpose::Singleton(SingletonWork::Claim(by)) => *by,
-            Purpose::Singleton(_)
-            | Purpose::Follow
-            | Purpose::Gateway(_)
-            | Purpose::Supervisor(_) => TakenBy::Grant,
-        };
+        let by = call.purpose.takes_by().unwrap_or(TakenBy::Grant);
         let own = matches!(
             call.purpose,
             Purpose::Join(_) | Purpose::Roster(_) | Purpose::Singleton(_)
@@ -296,7 +287,7 @@ impl ServerProcess {
                 ReadOutcome::Snapshot(snapshot) => {
                     let news = self.follow.answered(shared, snapshot);
                     self.roster.split_was_read(&self.shared);
-                    self.take_news(news, TakenBy::Grant);
+                    self.take_news(news, self.shared.taken_by());
                 }
                 ReadOutcome::Failed { .. } => self.follow.failed(),
             },

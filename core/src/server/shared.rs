@@ -6,17 +6,19 @@ use crate::config::{Limits, Times, ValidConfig};
 use crate::identity::Identity;
 use crate::input::Ticket;
 use crate::outbox::Outbox;
-use crate::output::ClusterEvent;
+use crate::output::{ClusterEvent, TakenBy};
 use crate::planted::planted;
 use crate::records::cluster::{ClusterRecord, Generation, Roster};
 use crate::records::key::Layout;
 use crate::records::singleton::{
     ChallengeRecord, Epoch, PulseRecord, SingletonRecord, SplitRecord,
 };
-use crate::records::transaction::{CommitOutcome, Query, ReadOutcome, Transaction, Version};
+use crate::records::transaction::{
+    CommitOutcome, Query, ReadOutcome, Transaction, TransactionId, Version,
+};
 use crate::records::{Rest, Versioned, encode};
 use crate::time::{StampClock, Time};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 /// What a store call was for: the part that made it, and that part's own word for it.
@@ -82,6 +84,23 @@ pub(crate) struct Shared {
     pub(crate) store_since: Time,
     store_reachable: bool,
     pending: BTreeMap<Ticket, PendingCall>,
+    /// The last transactions of ours that may take the office, and by what right.
+    takings: VecDeque<(TransactionId, TakenBy)>,
+}
+
+/// So many transactions that may take the office can be in doubt at once.
+const TAKINGS_MAX: usize = 8;
+
+impl Purpose {
+    /// By what right the office is taken, if a call of this purpose takes it.
+    pub(crate) const fn takes_by(&self) -> Option<TakenBy> {
+        match self {
+            Self::Join(_) => Some(TakenBy::Founding),
+            Self::Roster(_) => Some(TakenBy::Split),
+            Self::Singleton(SingletonWork::Claim(by)) => Some(*by),
+            Self::Singleton(_) | Self::Follow | Self::Gateway(_) | Self::Supervisor(_) => None,
+        }
+    }
 }
 
 impl Shared {
@@ -100,6 +119,7 @@ impl Shared {
             store_since: now,
             store_reachable: true,
             pending: BTreeMap::new(),
+            takings: VecDeque::new(),
         }
     }
 
@@ -151,6 +171,15 @@ impl Shared {
         self.holder() == Some(&self.me) && self.listed_in.is_some()
     }
 
+    /// By what right the office came to us that a read shows to be ours: by our own transaction, whose
+    /// answer is on its way or was lost, or by another's grant (W4).
+    pub(crate) fn taken_by(&self) -> TakenBy {
+        let written = self.followed.singleton.as_ref().map(|one| &one.written_by);
+        let mut takings = self.takings.iter();
+        let own = takings.find(|(id, _)| Some(id) == written);
+        own.map_or(TakenBy::Grant, |(_, by)| *by)
+    }
+
     /// The content of a raise of `pulse`: whoever writes it keeps what a newer release added (W7).
     pub(crate) fn raised_pulse(&self, epoch: Epoch, count: u64) -> String {
         encode(&PulseRecord {
@@ -177,6 +206,12 @@ impl Shared {
 
     pub(crate) fn commit(&mut self, transaction: Transaction, purpose: Purpose) -> Ticket {
         let ticket = self.outbox.commit(transaction.clone());
+        if let Some(by) = purpose.takes_by() {
+            if self.takings.len() >= TAKINGS_MAX {
+                self.takings.pop_front();
+            }
+            self.takings.push_back((transaction.id.clone(), by));
+        }
         let call = PendingCall {
             purpose,
             sent: self.now,

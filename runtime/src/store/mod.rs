@@ -25,7 +25,8 @@ pub trait MetaDataDao: Send + Sync + 'static {
     async fn commit(&self, transaction: Transaction) -> CommitOutcome;
 
     /// Reads, in a round that begins after this call: it sees every commit that was answered
-    /// before (protocol.md B2).
+    /// before (protocol.md B2). What it gives of several records need not be of one moment: a
+    /// commit that falls into the round may show in some of them (ZooKeeper reads one at a time).
     async fn read(&self, query: Query) -> ReadOutcome;
 
     /// Every change from now on, by any process, until the stream is dropped. May merge events;

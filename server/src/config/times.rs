@@ -75,10 +75,8 @@ fn times(values: &Values, client_deadline: Duration) -> Times {
 fn keys(side: &str) -> String {
     side.split(" + ")
         .map(|term| {
-            let (factor, name) = match term.strip_prefix("2 × ") {
-                Some(name) => ("2 × ", name),
-                None => ("", term),
-            };
+            let name = without_factor(term);
+            let factor = term.strip_suffix(name).unwrap_or_default();
             let key = match name {
                 "stable-after" => "custom-downing.stable-after".to_owned(),
                 "request-timeout" => "akka.http.server.request-timeout".to_owned(),
@@ -91,12 +89,17 @@ fn keys(side: &str) -> String {
         .join(" + ")
 }
 
+/// `3 × name` is `name`.
+fn without_factor(term: &str) -> &str {
+    term.split_once(" × ").map_or(term, |(_, name)| name)
+}
+
 fn broken_rule(values: &Values, error: &ConfigError) -> Problem {
     let (left, right) = (keys(error.left), keys(error.right));
     let place = right
         .split(" + ")
         .chain(left.split(" + "))
-        .map(|term| term.trim_start_matches("2 × "))
+        .map(without_factor)
         .find_map(|key| values.source(key).place().map(str::to_owned));
     Problem {
         place,

@@ -1,6 +1,6 @@
 //! `doyen-sim explain`: a schedule as a picture.
 
-use super::{EngineName, Exit, Outcome, engine_of, note, schedule_of};
+use super::{EngineName, Exit, Outcome, engine_of, note, plant, schedule_of};
 use crate::explain::page;
 use crate::explain::record::Recorder;
 use crate::judge::Verdict;
@@ -19,6 +19,9 @@ pub(super) struct Options {
     /// The suite whose profile the seed is generated from.
     #[arg(long, value_name = "FILE")]
     suite: Option<PathBuf>,
+    /// Plant this bug of `selfcheck --planted` first; needs a build with `--features planted`.
+    #[arg(long, value_name = "NAME")]
+    bug: Option<String>,
     /// Where the page goes. Default: NAME.html here.
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -27,6 +30,7 @@ pub(super) struct Options {
 pub(super) fn run(options: &Options) -> Outcome {
     let schedule = schedule_of(&options.what, options.suite.as_deref())?;
     let engine = engine_of(options.engine)?;
+    plant(options.bug.as_deref())?;
     let mut recorder = Recorder::new(&schedule, engine.name());
     let trial = recorded(&*engine, &schedule, &mut recorder).map_err(|fault| fault.0)?;
     let (violation, exit) = match &trial.verdict {

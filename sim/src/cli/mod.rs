@@ -136,6 +136,31 @@ fn engine_of(name: EngineName) -> Result<Box<dyn Engine + Sync>, String> {
     }
 }
 
+/// Plants the bug of this name for this thread, if one is named: only in a build that has bugs.
+fn plant(bug: Option<&str>) -> Result<(), String> {
+    let Some(name) = bug else {
+        return Ok(());
+    };
+    #[cfg(feature = "planted")]
+    {
+        let known = doyen_core::planted::Bug::ALL;
+        let found = known.iter().find(|bug| bug.name() == name);
+        let Some(bug) = found else {
+            let names: Vec<_> = known.iter().map(|bug| bug.name()).collect();
+            return Err(format!(
+                "--bug {name}: no such bug; there are {}",
+                names.join(", ")
+            ));
+        };
+        doyen_core::planted::plant(Some(*bug));
+        Ok(())
+    }
+    #[cfg(not(feature = "planted"))]
+    Err(format!(
+        "--bug {name}: this build has no planted bugs: build it with `--features planted`"
+    ))
+}
+
 /// The schedule in a file, or the one that a seed generates under a suite's profile.
 fn schedule_of(what: &str, suite: Option<&Path>) -> Result<Schedule, String> {
     // Generated schedules are called by their seed.

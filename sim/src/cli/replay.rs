@@ -1,6 +1,6 @@
 //! `doyen-sim replay`: one schedule again.
 
-use super::{EngineName, Exit, Outcome, engine_of, note, say_json, schedule_of};
+use super::{EngineName, Exit, Outcome, engine_of, note, plant, say_json, schedule_of};
 use crate::judge::Verdict;
 use crate::report::{Standing, counted, standing};
 use crate::schedule::format;
@@ -19,6 +19,9 @@ pub(super) struct Options {
     /// The suite whose profile the seed is generated from.
     #[arg(long, value_name = "FILE")]
     suite: Option<std::path::PathBuf>,
+    /// Plant this bug of `selfcheck --planted` first; needs a build with `--features planted`.
+    #[arg(long, value_name = "NAME")]
+    bug: Option<String>,
     /// Print the schedule, and run nothing.
     #[arg(long)]
     print: bool,
@@ -37,6 +40,7 @@ pub(super) fn run(options: &Options) -> Outcome {
         note(&format!("{}: {warning}", schedule.name));
     }
     let engine = engine_of(options.engine)?;
+    plant(options.bug.as_deref())?;
     let result = alone(|| trial(&*engine, &schedule)).map_err(|fault| fault.0);
     let standing = standing(&schedule, &result);
     if let Ok(trial) = &result {

@@ -1,6 +1,6 @@
 //! `doyen-sim shrink`: the smallest schedule with the same failure, as file, as test, as story.
 
-use super::{EngineName, Exit, Outcome, engine_of, note, say, say_json, schedule_of};
+use super::{EngineName, Exit, Outcome, engine_of, note, plant, say, say_json, schedule_of};
 use crate::engine::Engine;
 use crate::judge::Verdict;
 use crate::oracle::Violation;
@@ -26,6 +26,9 @@ pub(super) struct Options {
     /// The suite whose profile the seed is generated from.
     #[arg(long, value_name = "FILE")]
     suite: Option<PathBuf>,
+    /// Plant this bug of `selfcheck --planted` first; needs a build with `--features planted`.
+    #[arg(long, value_name = "NAME")]
+    bug: Option<String>,
     /// Where the smallest schedule goes. Default: NAME.shrunk.toml here.
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -40,6 +43,7 @@ pub(super) struct Options {
 pub(super) fn run(options: &Options) -> Outcome {
     let schedule = schedule_of(&options.what, options.suite.as_deref())?;
     let engine = engine_of(options.engine)?;
+    plant(options.bug.as_deref())?;
     let Some(violation) = violation(&*engine, &schedule)? else {
         note(&format!(
             "{} does not fail: there is nothing to shrink",

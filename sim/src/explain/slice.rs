@@ -1,33 +1,85 @@
 //! What led to a violation: from the last things that it speaks of, back along direct causes.
 
-use super::picture::{ItemId, ItemKind, Picture};
-use std::collections::{BTreeSet, VecDeque};
+use super::picture::{Item, ItemId, ItemKind, Picture};
+use std::collections::{BTreeSet, BinaryHeap};
 
+/// Words of a violation that is about contexts, jobs and calls.
+const WORK: [&str; 8] = [
+    "job", "context", "call", "driver", "attempt", "engine", "key", "answer",
+];
 /// The most items that are called the cause; more than that explains nothing.
-const ITEMS_MAX: usize = 120;
+const ITEMS_MAX: usize = 40;
+/// The fewest that it may have in a short run.
+const ITEMS_MIN: usize = 6;
+/// Of all items, one in so many may be called the cause.
+const SHARE: usize = 10;
 /// Where a search begins at most.
 const STARTS_MAX: usize = 6;
 
-/// Marks the items that led to the violation.
+/// Marks the items that led to the violation: the latest first, so that what is near in time is
+/// told when there is too much. Routine is passed through, and not told itself.
 pub fn mark(picture: &mut Picture) {
     let Some(wrong) = picture.violation.clone() else {
         return;
     };
-    let mut chosen: BTreeSet<ItemId> = BTreeSet::new();
-    let mut next: VecDeque<ItemId> = starts(picture, wrong.at, &wrong.what).into();
-    while let Some(id) = next.pop_front() {
-        if chosen.len() >= ITEMS_MAX || !chosen.insert(id) {
-            continue;
+    let most = (picture.items.len() / SHARE).clamp(ITEMS_MIN, ITEMS_MAX);
+    let about_work = WORK.iter().any(|word| wrong.what.contains(word));
+    let starts = starts(picture, wrong.at, &wrong.what);
+    // What the last step came from is told, be it routine.
+    let last = starts
+        .iter()
+        .max()
+        .map(|id| picture.items[*id].causes.clone());
+    let last = last.unwrap_or_default();
+    let mut seen: BTreeSet<ItemId> = starts.iter().copied().collect();
+    let mut next: BinaryHeap<ItemId> = starts.iter().copied().collect();
+    let mut chosen: Vec<ItemId> = starts.clone();
+    while let Some(id) = next.pop() {
+        if chosen.len() >= most {
+            break;
         }
-        next.extend(picture.items[id].causes.iter().copied());
+        let item = &picture.items[id];
+        let told = about_work || !is_work(item);
+        if !starts.contains(&id) && told && (!is_routine(item) || last.contains(&id)) {
+            chosen.push(id);
+        }
+        next.extend(item.causes.iter().filter(|cause| seen.insert(**cause)));
     }
     for id in chosen {
         picture.items[id].in_slice = true;
     }
 }
 
-/// The last items before the violation that share a name with it, latest first; when none does,
-/// the last decisive one.
+/// Whether it is about contexts and jobs, which say nothing of who holds the office or is listed.
+fn is_work(item: &Item) -> bool {
+    match item.kind {
+        ItemKind::Call | ItemKind::Answer | ItemKind::Deed => true,
+        ItemKind::Accepted | ItemKind::Refused => {
+            let of_office = ["roster", "singleton", "pulse", "challenge", "split"];
+            !of_office.iter().any(|name| item.text.contains(name))
+        }
+        ItemKind::Message => matches!(item.text.as_str(), "call-hint" | "job-hint"),
+        ItemKind::Event | ItemKind::Lost | ItemKind::Broken => false,
+    }
+}
+
+/// What goes round all the time and decides nothing by itself: gossip, beats, signs of life.
+fn is_routine(item: &Item) -> bool {
+    match item.kind {
+        ItemKind::Message => matches!(
+            item.text.as_str(),
+            "gossip" | "driver-beat" | "driver-heard" | "driver-seen" | "contact" | "contact-ack"
+        ),
+        ItemKind::Accepted => item.text.starts_with("writes pulse") && !item.text.contains(','),
+        ItemKind::Event => item.text.starts_with("warns"),
+        ItemKind::Answer => item.text == "read",
+        ItemKind::Refused | ItemKind::Deed | ItemKind::Call | ItemKind::Lost | ItemKind::Broken => {
+            false
+        }
+    }
+}
+
+/// The last decisive item before the violation, and the last ones that share a name with it.
 fn starts(picture: &Picture, at: u64, what: &str) -> Vec<ItemId> {
     let names = names_in(what);
     let before = || {
@@ -35,16 +87,19 @@ fn starts(picture: &Picture, at: u64, what: &str) -> Vec<ItemId> {
         happened.filter(|(_, item)| item.at <= at && item.kind != ItemKind::Message)
     };
     let speaks = |text: &str| names.iter().any(|name| text.contains(name.as_str()));
-    let named: Vec<ItemId> = before()
-        .filter(|(_, item)| speaks(&item.text) || speaks(&item.detail))
-        .map(|(id, _)| id)
-        .take(STARTS_MAX)
-        .collect();
-    if named.is_empty() {
-        before().map(|(id, _)| id).take(1).collect()
-    } else {
-        named
-    }
+    // What was seen last is what showed it; then the latest that speak of what it names, those
+    // whose own words do before those whose details do.
+    let about_work = WORK.iter().any(|word| what.contains(word));
+    let told = move |item: &Item| !is_routine(item) && (about_work || !is_work(item));
+    let decisive = || before().filter(|(_, item)| told(item));
+    let mut starts: Vec<ItemId> = decisive().map(|(id, _)| id).take(1).collect();
+    let by_text = decisive().filter(|(_, item)| speaks(&item.text));
+    starts.extend(by_text.map(|(id, _)| id).take(STARTS_MAX / 2));
+    let by_detail = decisive().filter(|(_, item)| speaks(&item.detail));
+    starts.extend(by_detail.map(|(id, _)| id).take(STARTS_MAX / 2));
+    starts.sort_unstable();
+    starts.dedup();
+    starts
 }
 
 /// Words of a text that name something: with a digit and long enough to be no mere number.

@@ -172,7 +172,7 @@ impl Splits {
                 "hasty",
                 "{name} left out {hasty:?} before stable-after: {trouble:?} was the first trouble"
             );
-            self.from_whole(at, by, preferred, facts)?;
+            self.sees_whole(at, by, preferred, facts)?;
         }
         needless(at, by, &out, facts)
     }
@@ -180,7 +180,7 @@ impl Splits {
 
 impl Splits {
     /// Whatever lets a side act began after it was last connected with all.
-    fn from_whole(
+    fn sees_whole(
         &self,
         at: Time,
         by: &Identity,

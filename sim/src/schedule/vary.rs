@@ -118,7 +118,7 @@ fn drivers(drawn: &mut Settings, stream: &mut Stream) {
     let ms = At::from_millis;
     let lost = stream.time(ms(10_000), ms(60_000));
     time(drawn, "driver-lost-after", lost);
-    time(drawn, "driver-stamp", At::from_millis(lost.0 / 1_000 / 5));
+    time(drawn, "driver-stamp", At::from_millis(lost.0 / 1_000 / 8));
     if stream.percent(50) {
         time(drawn, "driver-take", stream.time(ms(3_000), ms(20_000)));
         time(drawn, "context-init", stream.time(ms(5_000), ms(30_000)));

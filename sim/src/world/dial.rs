@@ -18,8 +18,10 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(2);
 const DYING_ATTEMPTS_MAX: u32 = 4;
 /// How long a refusal waits for the end of the peer's own connection to be seen.
 const ORDER_WAIT: Duration = Duration::from_millis(20);
-/// Packets until the acceptor has a proof: SYN, SYN+ACK, two hellos, the proof.
-const SHAKE_PACKETS: u32 = 5;
+/// Packets until a connection is there: SYN, SYN+ACK.
+const CONNECT_PACKETS: u32 = 2;
+/// Packets from then on until the acceptor has a proof: two hellos, the proof.
+const SHAKE_PACKETS: u32 = 3;
 
 impl<S: Sink> World<S> {
     /// Makes the set of dialled addresses of a lane this one.
@@ -94,6 +96,7 @@ impl<S: Sink> World<S> {
             lane: dialler.lane,
             number: dialler.number,
             began: at,
+            is_late: false,
         };
         self.queue.push(at, Event::Dial(attempt));
     }
@@ -144,14 +147,27 @@ impl<S: Sink> World<S> {
             return self.queue.push(now.after(CONNECT_TIMEOUT), event);
         }
         let target = &self.nodes[attempt.to];
-        if target.lives() {
-            let at = now.after(one_way.saturating_mul(SHAKE_PACKETS));
-            self.queue.push(at, Event::Shake(attempt, target.life));
+        let connect = one_way.saturating_mul(CONNECT_PACKETS);
+        let shake = one_way.saturating_mul(SHAKE_PACKETS);
+        let silent = Some(Box::new(LinkEvent::Silent {
+            address: address.clone(),
+        }));
+        let (at, event) = if connect >= CONNECT_TIMEOUT {
+            let event = Event::DialFailed(attempt, silent);
+            (now.after(CONNECT_TIMEOUT), event)
+        } else if !target.lives() {
+            let refused = Some(Box::new(LinkEvent::Refused { address }));
+            (now.after(connect), Event::DialFailed(attempt, refused))
+        } else if shake >= HANDSHAKE_TIMEOUT {
+            let event = Event::DialFailed(attempt, silent);
+            (now.after(connect).after(HANDSHAKE_TIMEOUT), event)
         } else {
-            let at = now.after(one_way.saturating_mul(2));
-            let event = Event::DialFailed(attempt, Some(Box::new(LinkEvent::Refused { address })));
-            self.queue.push(at, event);
-        }
+            // From now on the time of the handshake counts.
+            attempt.began = now.after(connect);
+            let event = Event::Shake(attempt, target.life);
+            (attempt.began.after(shake), event)
+        };
+        self.queue.push(at, event);
     }
 
     /// The handshake is at the acceptor.
@@ -221,7 +237,13 @@ impl<S: Sink> World<S> {
             proved,
             ends,
         });
-        self.queue.push(back, Event::Shaken(attempt, conn));
+        // The acceptor has said all that it has to; whether it is heard in time is another matter.
+        let limit = attempt.began.after(HANDSHAKE_TIMEOUT).max(now);
+        let over = Attempt {
+            is_late: back >= limit,
+            ..attempt
+        };
+        self.queue.push(back.min(limit), Event::Shaken(over, conn));
         if attempt.lane == Lane::Main {
             self.enter_link(conn, ACCEPTOR);
             self.wake_dialler(acceptor.node, attempt.from.node);
@@ -280,7 +302,7 @@ impl<S: Sink> World<S> {
         }
         let now = self.now;
         let (from, to) = (Side::of(attempt.from.node), Side::of(attempt.to));
-        let open = self.paths.is_open(from, to);
+        let open = self.paths.is_open(from, to) && !attempt.is_late;
         let alive = self.conns[conn].ends[DIALLER].is_alive;
         let Some(dialler) = self.dialler(attempt) else {
             return self.close(conn, DIALLER);

@@ -36,6 +36,8 @@ pub(crate) struct Attempt {
     pub(crate) number: u32,
     /// When it began.
     pub(crate) began: Time,
+    /// Whether the acceptor's proof comes after the time of the handshake is over.
+    pub(crate) is_late: bool,
 }
 
 /// Something that is going to happen.

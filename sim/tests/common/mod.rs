@@ -8,6 +8,11 @@ use doyen_core::input::{Command, NewAdhoc, NewCall, NewJob, RequestId, RequestKe
 use doyen_core::output::{Answer, ClusterEvent, TakenBy};
 use doyen_core::records::call::{CallOperation, CallOutcome};
 use doyen_core::records::job::Payload;
+use doyen_sim::engine::direct::Direct;
+use doyen_sim::judge::Verdict;
+use doyen_sim::report::{Standing, standing};
+use doyen_sim::schedule::format;
+use doyen_sim::trial::trial;
 use doyen_sim::world::story::{Happened, Story as World};
 use std::time::Duration;
 
@@ -241,4 +246,29 @@ pub(crate) fn answer(world: &mut World, request: RequestId) -> Answer {
         world.story()
     );
     world.answer(request).unwrap().1.clone()
+}
+
+/// Runs a schedule of `tests/corpus` in the direct engine and judges it: the test that
+/// `doyen-sim shrink` prints calls this. A failure tells the story and how to see it again.
+#[track_caller]
+pub(crate) fn check_schedule(name: &str) {
+    let file = format!("tests/corpus/{name}.toml");
+    let path = format!("{}/../{file}", env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| {
+        panic!("{file}: {error}; `doyen-sim shrink` writes it, `doyen-sim corpus add` keeps it")
+    });
+    let schedule = format::read(&file, &text).unwrap_or_else(|error| panic!("{error}"));
+    let result = trial(&Direct, &schedule).map_err(|fault| fault.0);
+    let why = match standing(&schedule, &result) {
+        Standing::AsExpected => return,
+        Standing::Failed(why) | Standing::Undecided(why) | Standing::Fault(why) => why,
+    };
+    let story = match result.map(|trial| trial.verdict) {
+        Ok(Verdict::Violation(violation)) => doyen_sim::story::tell(&schedule, &violation),
+        _ => schedule.story,
+    };
+    panic!(
+        "{name} fails: {why}\n\n{story}\n\nAgain: cargo xtask sim replay {file}\n\
+         As a picture: cargo xtask sim explain {file}"
+    );
 }

@@ -2,6 +2,7 @@
 //! --ignored --nocapture speed`.
 
 use crate::watcher::{at, named, schedule, with};
+use doyen_core::identity::Role;
 use doyen_core::time::Time;
 use doyen_sim::engine::Engine as _;
 use doyen_sim::engine::madsim::Madsim;
@@ -11,11 +12,19 @@ use std::time::Instant;
 
 /// Listens to everything and keeps nothing.
 #[derive(Default)]
-struct Deaf(u64);
+struct Deaf {
+    seen: u64,
+    drivers: u64,
+}
 
 impl Sink for Deaf {
-    fn seen(&mut self, _: Time, _: &Seen<'_>) {
-        self.0 += 1;
+    fn seen(&mut self, _: Time, seen: &Seen<'_>) {
+        self.seen += 1;
+        let role = match seen {
+            Seen::Began { role, .. } => Some(*role),
+            _ => None,
+        };
+        self.drivers += u64::from(role == Some(Role::Driver));
     }
 
     fn is_settled(&self) -> bool {
@@ -40,7 +49,8 @@ fn speed_of_three_servers_and_two_drivers_for_a_minute() {
         let run = std::thread::spawn(move || {
             let mut sink = Deaf::default();
             let ran = Madsim.run(&schedule, &mut sink).unwrap();
-            (ran, sink.0)
+            assert_eq!(sink.drivers, 2);
+            (ran, sink.seen)
         });
         seen += run.join().unwrap().1;
     }

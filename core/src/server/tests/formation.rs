@@ -285,19 +285,6 @@ fn f3_a_founding_whose_answer_was_lost_is_found_by_reading() {
     assert_eq!(world.written(&key::cluster()).len(), 1);
 }
 
-/// F2 †: its founding may have listed it, and others have taken it off since. Whoever was listed
-/// once is never listed again, so it does not come back as the same incarnation.
-#[test]
-fn f2_a_founder_that_does_not_know_whether_it_was_listed_comes_again_as_a_fresh_incarnation() {
-    let mut world = World::without_cluster(&s(1));
-    world.hold(key::cluster());
-    world.pass(secs(6));
-    super::world::cluster(&mut world.store, 3, &[2], &s(2));
-    world.let_go(Say::Unknown);
-    world.pass(secs(1));
-    assert_eq!(world.stops, [StopReason::Reincarnate]);
-}
-
 #[test]
 fn f6_without_store_nothing_is_founded_and_it_is_said_so() {
     let mut world = World::start(&s(1), Default::default(), config());

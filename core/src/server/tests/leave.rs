@@ -9,6 +9,7 @@ use crate::output::{Answer, StopReason};
 use crate::records::call::CallState;
 use crate::records::cluster::Generation;
 use crate::records::key;
+use crate::records::transaction::CommitOutcome;
 use crate::wire::{Message, NackReason};
 
 fn leaves(world: &mut World) {
@@ -100,7 +101,8 @@ fn s8_a_leaving_server_is_no_candidate_while_another_one_stays() {
     assert_eq!(world.office().holder, s(3), "at once");
 }
 
-/// S8: while it drains it serves on, if nobody else can; then it goes, and takes the office with it.
+/// S8: while it drains it serves on, if nobody else can; then it goes, and leaves the office to who
+/// stays.
 #[test]
 fn s8_a_leaving_server_takes_the_office_if_nobody_else_is_there() {
     let mut world = World::member(2, &[1, 2], 1);
@@ -113,7 +115,8 @@ fn s8_a_leaving_server_takes_the_office_if_nobody_else_is_there() {
     world.asks(1, creation("etl"));
     assert!(matches!(world.call(1), Some(CallState::Accepted { .. })));
     world.pass(ms(2_100));
-    assert_eq!((world.listed(), world.office().epoch.0), (vec![s(1)], 6));
+    assert_eq!((world.listed(), world.office().epoch.0), (vec![s(1)], 7));
+    assert_eq!(world.office().holder, s(1));
     assert_eq!(world.stops, [StopReason::Left]);
 }
 
@@ -199,6 +202,33 @@ fn r1_a_leaving_server_takes_itself_off_without_waiting_for_anybody() {
         (vec![s(1), s(3)], s(1))
     );
     assert_eq!(world.stops, [StopReason::Left]);
+}
+
+/// W2: with nobody to grant the office to it goes to the oldest that stays, in the transaction that
+/// takes its holder off: what that one wrote under the office and is still on its way is refused.
+#[test]
+fn s3_a_holder_that_takes_itself_off_writes_nothing_under_the_office_any_more() {
+    let mut world = World::member(1, &[1, 2, 3], 1);
+    for n in [2, 3] {
+        world.silence(&s(n));
+    }
+    world.pass(secs(6));
+    world.forget();
+    world.hold(layout().pulse());
+    leaves(&mut world);
+    world.pass(ms(2_050));
+    assert_eq!(world.held()[0], ["check singleton@0", "put pulse"]);
+    let off = ["put cluster@0", "put singleton@0", "put pulse"];
+    assert_eq!(world.held().last().unwrap(), &off);
+    let (ticket, transaction) = world.held.pop_back().unwrap();
+    world.answer_commit(ticket, &transaction, Say::Commit);
+    world.run();
+    assert_eq!(world.listed(), [s(2), s(3)]);
+    assert_eq!((world.office().epoch.0, world.office().holder), (6, s(2)));
+    assert_eq!(world.stops, [StopReason::Left]);
+    let (_, pulse) = world.held.pop_front().unwrap();
+    let (outcome, _) = world.store.commit(&pulse, world.stamp());
+    assert_eq!(outcome, CommitOutcome::Refused { operation: 0 });
 }
 
 #[test]
@@ -301,7 +331,7 @@ fn s3_a_leaving_server_decides_no_split() {
     assert_eq!(world.written(&layout().split()), [[""; 0]; 0]);
     assert_eq!(
         world.held(),
-        [["put cluster@0", "check singleton@0"]],
+        [["put cluster@0", "put singleton@0", "put pulse"]],
         "it takes itself off"
     );
 }

@@ -157,6 +157,26 @@ fn s7_who_does_not_hold_the_office_is_never_vacant() {
     assert!(!world.plan.beat.as_ref().unwrap().vacant);
 }
 
+fn taken_by(world: &World) -> Vec<TakenBy> {
+    let taken = |event: &ClusterEvent| match event {
+        ClusterEvent::OfficeTaken { by, .. } => Some(*by),
+        _ => None,
+    };
+    world.events.iter().filter_map(taken).collect()
+}
+
+/// W4: the answer comes after the read that shows the claim, or never.
+#[test]
+fn w4_a_claim_that_a_read_shows_is_called_what_it_was() {
+    let mut world = World::member(2, &[1, 2, 3], 1);
+    world.hold(layout().singleton());
+    dies(&mut world, 1);
+    world.carry_out_held();
+    world.pass(secs(1));
+    assert_eq!(world.office().holder, s(2));
+    assert_eq!(taken_by(&world), [TakenBy::Proof]);
+}
+
 #[test]
 fn s7_a_vacant_office_is_claimed_by_whoever_has_the_store() {
     let mut world = World::member(2, &[1, 2, 3], 1);
@@ -166,12 +186,7 @@ fn s7_a_vacant_office_is_claimed_by_whoever_has_the_store() {
         claims(&world),
         [["put singleton@0", "check cluster@0", "put pulse"]]
     );
-    let taken = |event: &ClusterEvent| match event {
-        ClusterEvent::OfficeTaken { by, .. } => Some(*by),
-        _ => None,
-    };
-    let by: Vec<_> = world.events.iter().filter_map(taken).collect();
-    assert_eq!(by, [TakenBy::Vacancy]);
+    assert_eq!(taken_by(&world), [TakenBy::Vacancy]);
 }
 
 #[test]

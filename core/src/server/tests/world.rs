@@ -63,6 +63,8 @@ pub(super) struct World {
     pub(super) watched: bool,
     /// A holder that beats raises `pulse` every 2 s, as it must.
     pub(super) holder_pulses: bool,
+    /// The next read that asks for this record misses it: it was written while the read went on.
+    pub(super) torn: Option<Key>,
     /// Answers of reads wait for [`World::release_reads`].
     pub(super) slow_reads: bool,
     pub(super) holding: BTreeSet<Key>,
@@ -162,6 +164,7 @@ impl World {
             store_away: false,
             watched: true,
             holder_pulses: true,
+            torn: None,
             slow_reads: false,
             holding: BTreeSet::new(),
             held: VecDeque::new(),
@@ -403,7 +406,11 @@ impl World {
                 reason: "away".into(),
             }
         } else {
-            ReadOutcome::Snapshot(self.store.read(&query, self.stamp()))
+            let mut snapshot = self.store.read(&query, self.stamp());
+            if let Some(torn) = self.torn.take_if(|torn| query.keys.contains(torn)) {
+                snapshot.records.remove(&torn);
+            }
+            ReadOutcome::Snapshot(snapshot)
         };
         self.queries.push(query);
         let answer = Input::Read { ticket, outcome };

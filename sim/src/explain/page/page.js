@@ -3,7 +3,17 @@
 (() => {
   const picture = JSON.parse(document.getElementById("picture").textContent);
   const $ = (id) => document.getElementById(id);
-  const LABEL = 110, TOP = 46, LANE = 74, RIGHT = 16;
+  const LABEL = 156, LANE = 84, RIGHT = 16, ROW = 17, ROWS_MAX = 5;
+  // Faults lie in rows of their own above the lanes, so that their words never overlap.
+  const faultRows = [];
+  const rowOf = picture.faults.map((fault) => {
+    const long = Math.max(fault.to, fault.from + picture.end / 5);
+    let row = faultRows.findIndex((until) => until <= fault.from);
+    if (row < 0) row = faultRows.length < ROWS_MAX ? faultRows.push(0) - 1 : ROWS_MAX - 1;
+    faultRows[row] = Math.max(faultRows[row], long);
+    return row;
+  });
+  const TOP = 40 + faultRows.length * ROW;
   const KINDS = [
     ["message", "messages"], ["accepted", "accepted writes"], ["refused", "refused writes"],
     ["event", "events"], ["deed", "effects"], ["call", "calls"], ["answer", "answers"],
@@ -14,14 +24,34 @@
     call: "call", answer: "call", lost: "faint", broken: "bad",
   };
   const shown = new Set(KINDS.map(([kind]) => kind));
+  // What goes round all the time hides the rest: it is drawn on demand.
+  const ROUTINE = new Set(["gossip", "driver-beat", "driver-heard", "driver-seen"]);
+  const messages = d3.rollup(picture.items.filter((item) => item.kind === "message"), (all) => all.length, (item) => item.text);
+  const carried = new Set([...messages.keys()].filter((kind) => !ROUTINE.has(kind)));
   let sliceOnly = false, selected = null, transform = d3.zoomIdentity, width = 800, height = 400;
-  const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`);
+  // A variable is only resolved (light or dark) where it is used; the canvas needs the result.
+  const probe = document.body.appendChild(document.createElement("i"));
+  probe.hidden = true;
+  const color = (name) => { probe.style.color = `var(--${name})`; return getComputedStyle(probe).color; };
+  const laneColor = (lane) => d3.schemeTableau10[lane % 10];
   let palette = {};
 
   const seconds = (micros) => `${(micros / 1e6).toFixed(micros % 1000 ? 6 : 3)} s`;
   const laneName = (lane) => picture.lanes[lane]?.name ?? "?";
-  const mid = (lane) => TOP + lane * LANE + LANE / 2;
-  const isShown = (item) => shown.has(item.kind) && (!sliceOnly || item.in_slice);
+  const mid = (lane) => TOP + lane * LANE + 62;
+  const isShown = (item) => sliceOnly ? item.in_slice
+    : shown.has(item.kind) && (item.kind !== "message" || carried.has(item.text) || item.in_slice);
+  // An item as a sentence.
+  const sentence = (item) => {
+    const who = laneName(item.lane);
+    if (item.kind === "message") {
+      const how = item.until === undefined ? "; it never arrives" : "";
+      return `${who} sends ${item.text} to ${item.to === undefined ? "a stranger" : laneName(item.to)}${how}`;
+    }
+    if (item.kind === "call") return `a client asks ${who} ${item.text}`;
+    if (item.kind === "answer") return `${who} answers: ${item.text}`;
+    return `${who} ${item.text}`;
+  };
   const base = () => d3.scaleLinear([0, Math.max(picture.end, 1)], [LABEL, width - RIGHT]);
   const scale = () => transform.rescaleX(base());
 
@@ -47,6 +77,21 @@
     label.style.color = `var(--${COLOR[kind]})`;
     $("filters").append(label);
   }
+  for (const [kind, count] of [...messages].sort()) {
+    const label = document.createElement("label"), box = document.createElement("input");
+    box.type = "checkbox"; box.checked = carried.has(kind); box.id = `show-message-${kind}`;
+    box.addEventListener("change", () => { box.checked ? carried.add(kind) : carried.delete(kind); draw(); });
+    label.append(box, ` ${kind} (${count})`);
+    $("messages").append(label);
+  }
+  const LEGEND = [["up", "up"], ["joining", "joining"], ["leaving", "leaving"], ["down", "left out"], ["pause", "stands still"], ["cut", "cut off"], ["fault", "another fault"], ["accepted", "● write"], ["refused", "✕ refused write"], ["event", "▲ event"], ["deed", "■ effect"], ["call", "◆ call, ◇ answer"], ["slice", "led to the violation"]];
+  for (const [name, words] of LEGEND) {
+    const entry = document.createElement("span"), chip = document.createElement("i");
+    chip.style.background = `var(--${name})`; entry.append(chip, words); $("legend").append(entry);
+  }
+  const belief = document.createElement("span");
+  belief.textContent = "Bar in a server's colour: it holds the office. Thin line under a life: whom that process takes for the holder.";
+  $("legend").append(belief);
   const slice = picture.items.map((item, id) => id).filter((id) => picture.items[id].in_slice);
   if (slice.length) {
     const label = document.createElement("label"), box = document.createElement("input");
@@ -59,16 +104,24 @@
   }
   const link = (id) => {
     const item = picture.items[id], button = document.createElement("button");
-    const to = item.to === undefined ? "" : ` → ${laneName(item.to)}`;
     const time = document.createElement("span");
     time.className = "time"; time.textContent = `${seconds(item.at)} `;
-    button.append(time, `${laneName(item.lane)}${to}: ${item.text}`);
+    button.append(time, sentence(item));
     button.addEventListener("click", () => select(id));
     return button;
   };
-  for (const id of slice) {
+  // The story of the violation: what was done wrong by order, what came of it, what is wrong.
+  const rows = slice.map((id) => ({ at: picture.items[id].at, id }));
+  if (wrong) for (const fault of picture.faults) if (fault.from <= wrong.at) rows.push({ at: fault.from, fault });
+  rows.sort((one, other) => one.at - other.at);
+  for (const { id, fault, at } of rows) {
     const row = document.createElement("li");
-    row.append(link(id));
+    if (fault) { row.className = "fault"; row.textContent = `${seconds(at)} ${fault.what}`; } else { row.dataset.item = id; row.append(link(id)); }
+    $("cause").append(row);
+  }
+  if (wrong) {
+    const row = document.createElement("li");
+    row.className = "wrong"; row.textContent = `${seconds(wrong.at)} ${wrong.oracle} is violated: ${wrong.what}`;
     $("cause").append(row);
   }
 
@@ -85,41 +138,78 @@
     pen.fillStyle = fill; pen.textAlign = align; pen.font = font;
     pen.fillText(words, x, y);
   }
+  const small = "11px system-ui, sans-serif";
+  function fit(words, room) {
+    pen.font = small;
+    if (pen.measureText(words).width <= room) return words;
+    let end = Math.max(0, Math.floor(room / 6) - 1);
+    while (end > 0 && pen.measureText(`${words.slice(0, end)}…`).width > room) end -= 1;
+    return end > 2 ? `${words.slice(0, end)}…` : "";
+  }
+  const STATUS = { Joining: "joining", WeaklyUp: "joining", Up: "up", Leaving: "leaving", Exiting: "leaving", Down: "down" };
   function drawLane(x, lane, index) {
-    const y = mid(index);
-    pen.strokeStyle = palette.rule;
-    pen.beginPath(); pen.moveTo(LABEL, y); pen.lineTo(width - RIGHT, y); pen.stroke();
+    const top = TOP + index * LANE, y = mid(index), bar_y = top + 22;
+    pen.strokeStyle = palette.rule; pen.lineWidth = 1;
+    pen.beginPath(); pen.moveTo(0, top + LANE - 0.5); pen.lineTo(width - RIGHT, top + LANE - 0.5); pen.stroke();
     for (const life of lane.lives) {
-      bar(x, life.from, life.to, y - 16, 32, palette.life);
-      if (life.ended) {
-        const at = x(life.to);
-        if (at >= LABEL && at <= width - RIGHT) text("✕", at, y + 4, palette.bad, "center", "bold 14px sans-serif");
-      }
+      bar(x, life.from, life.to, bar_y, 18, palette.life);
+      const [a, b] = span(x, life.from, life.to);
+      if (b > a) { pen.strokeStyle = palette.faint; pen.lineWidth = 1; pen.beginPath(); pen.moveTo(a, y); pen.lineTo(b, y); pen.stroke(); }
     }
-    for (const [from, to] of lane.pauses) bar(x, from, to, y - 16, 32, palette.pause);
-    for (const tenure of picture.tenures.filter((one) => one.lane === index)) {
-      bar(x, tenure.from, tenure.to, y + 17, 5, palette.office);
-      const [a, b] = span(x, tenure.from, tenure.to);
-      if (b - a > 54) text(`epoch ${tenure.epoch}`, a + 3, y + 33, palette.faint, "left", "11px system-ui, sans-serif");
-    }
+    // Equal thoughts in a row are one piece, for words that stay readable.
+    const alive = (at) => lane.lives.findLast((life) => life.from <= at);
+    const pieces = [];
     lane.thoughts.forEach((thought, at) => {
-      const next = lane.thoughts[at + 1]?.at ?? picture.end;
-      const [a, b] = span(x, thought.at, next);
-      if (b - a < 60 || !thought.status) return;
-      const age = thought.age === null ? "" : ` · ${thought.age === 0 ? "oldest" : `age ${thought.age}`}`;
-      const room = Math.floor((b - a) / 6.2);
-      text(`${thought.status}${age}${thought.ready ? "" : " · not ready"}`.slice(0, room), a + 3, y - 20, thought.ready ? palette.faint : palette.bad, "left", "11px system-ui, sans-serif");
+      const life = alive(thought.at), next = Math.min(lane.thoughts[at + 1]?.at ?? picture.end, life?.to ?? picture.end);
+      const age = thought.age === null ? "" : thought.age === 0 ? " · oldest" : ` · age ${thought.age}`;
+      const words = `${thought.status || "knows no roster"}${age}${thought.ready ? "" : " · takes no calls"}`;
+      const last = pieces[pieces.length - 1];
+      if (last && last.words === words && last.holder === thought.holder && last.to === thought.at) last.to = next;
+      else pieces.push({ words, status: thought.status, holder: thought.holder, ready: thought.ready, from: thought.at, to: next });
+    });
+    for (const piece of pieces) {
+      bar(x, piece.from, piece.to, bar_y, 18, palette[STATUS[piece.status]] ?? palette.life);
+      if (piece.holder !== null) bar(x, piece.from, piece.to, bar_y + 18, 4, laneColor(piece.holder));
+      const [a, b] = span(x, piece.from, piece.to);
+      text(fit(piece.words, b - a - 8), a + 4, bar_y + 13, palette.ink, "left", small);
+    }
+    for (const [from, to] of lane.pauses) {
+      const [a, b] = span(x, from, to);
+      if (b <= a) continue;
+      pen.fillStyle = palette.pause; pen.globalAlpha = 0.85; pen.fillRect(a, bar_y, b - a, 18); pen.globalAlpha = 1;
+      text(fit("stands still", b - a - 8), a + 4, bar_y + 13, palette.paper, "left", small);
+    }
+    for (const tenure of picture.tenures.filter((one) => one.lane === index)) {
+      bar(x, tenure.from, tenure.to, top + 4, 15, laneColor(index));
+      const [a, b] = span(x, tenure.from, tenure.to);
+      text(fit(`holds the office · epoch ${tenure.epoch}`, b - a - 8), a + 4, top + 15, "#111", "left", `bold ${small}`);
+    }
+    lane.lives.forEach((life, one) => {
+      const at = x(life.to);
+      if (!life.ended || at < LABEL || at > width - RIGHT) return;
+      text("✖", at, bar_y + 15, palette.bad, "center", "bold 17px sans-serif");
+      const later = lane.lives[one + 1] ? x(lane.lives[one + 1].from) : width - RIGHT;
+      const words = fit(life.ended, Math.min(260, later - at - 12));
+      text(words, at + 8, bar_y + 13, palette.bad, "left", small);
     });
   }
+  const faultColor = (fault, solid) => /cut|flap|swizzle/.test(fault.kind) ? (solid ? palette.bad : palette.cut) : solid ? palette.deed : palette.fault;
   function drawFaults(x) {
-    for (const fault of picture.faults) {
-      const fill = /cut|flap|swizzle/.test(fault.kind) ? palette.cut : palette.fault;
+    picture.faults.forEach((fault) => {
       const to = Math.max(fault.to, fault.from + picture.end / 600);
       const lanes = fault.lanes.length ? fault.lanes : picture.lanes.map((_, lane) => lane);
-      for (const lane of lanes) bar(x, fault.from, to, TOP + lane * LANE, LANE, fill);
+      for (const lane of lanes) bar(x, fault.from, to, TOP + lane * LANE, LANE - 1, faultColor(fault, false));
+    });
+  }
+  function drawFaultWords(x) {
+    picture.faults.forEach((fault, index) => {
+      const y = 36 + rowOf[index] * ROW, to = Math.max(fault.to, fault.from + picture.end / 600);
       const [a, b] = span(x, fault.from, to);
-      if (b - a > 40) text(fault.what.slice(0, Math.floor((b - a) / 6.2)), a + 2, TOP - 6, palette.faint, "left", "11px system-ui, sans-serif");
-    }
+      if (b < LABEL || a > width - RIGHT || b < a) return;
+      pen.fillStyle = faultColor(fault, true); pen.fillRect(a, y, Math.max(3, b - a), 3);
+      const next = picture.faults.reduce((least, other, at) => rowOf[at] === rowOf[index] && other.from > fault.from ? Math.min(least, x(other.from)) : least, width - RIGHT);
+      text(fit(fault.what, next - a - 6), a + 2, y + 14, palette.ink, "left", small);
+    });
   }
   function drawItem(x, item, id) {
     const ink = item.in_slice ? palette.slice : palette[COLOR[item.kind]];
@@ -150,11 +240,11 @@
     pen.fill();
   }
   function drawAxis(x) {
-    pen.fillStyle = palette.paper; pen.fillRect(0, 0, width, TOP - 20);
+    pen.fillStyle = palette.paper; pen.fillRect(0, 0, width, TOP - 2);
     for (const tick of x.ticks(Math.max(3, width / 110))) {
       const at = x(tick);
       if (at < LABEL || at > width - RIGHT) continue;
-      text(`${+(tick / 1e6).toPrecision(9)} s`, at, 14, palette.faint, "center");
+      text(`${+(tick / 1e6).toPrecision(9)} s`, at, 12, palette.faint, at < LABEL + 20 ? "left" : "center");
       pen.strokeStyle = palette.rule; pen.lineWidth = 0.5;
       pen.beginPath(); pen.moveTo(at, 20); pen.lineTo(at, height); pen.stroke();
     }
@@ -163,15 +253,16 @@
       if (px < LABEL || px > width - RIGHT) continue;
       pen.strokeStyle = palette.faint; pen.setLineDash([2, 4]);
       pen.beginPath(); pen.moveTo(px, 20); pen.lineTo(px, height); pen.stroke(); pen.setLineDash([]);
-      text(name, px + 3, 28, palette.faint, "left", "italic 11px system-ui, sans-serif");
+      text(name, px + 3, 28, palette.ink, "left", "italic 11px system-ui, sans-serif");
     }
   }
   function draw() {
-    for (const name of ["paper", "ink", "faint", "rule", "life", "office", "pause", "cut", "fault", "bad", "accepted", "refused", "message", "event", "deed", "call", "slice"]) palette[name] = color(name);
+    for (const name of ["up", "joining", "leaving", "down", "paper", "ink", "faint", "rule", "life", "office", "pause", "cut", "fault", "bad", "accepted", "refused", "message", "event", "deed", "call", "slice"]) palette[name] = color(name);
     const x = scale();
     pen.clearRect(0, 0, width, height);
     drawFaults(x);
     drawAxis(x);
+    drawFaultWords(x);
     picture.lanes.forEach((lane, index) => drawLane(x, lane, index));
     pen.lineWidth = 1;
     // Marks over arrows, the slice over both.
@@ -184,13 +275,20 @@
       if (at >= LABEL && at <= width - RIGHT) {
         pen.strokeStyle = palette.bad; pen.lineWidth = 2;
         pen.beginPath(); pen.moveTo(at, 20); pen.lineTo(at, height); pen.stroke();
-        text(wrong.oracle, Math.min(at + 4, width - 130), height - 6, palette.bad, "left", "bold 12px system-ui, sans-serif");
+        const words = `✖ ${wrong.oracle}`, left = at > width - 190;
+        pen.font = "bold 12px system-ui, sans-serif";
+        const wide = pen.measureText(words).width + 10, flag = left ? at - wide : at;
+        pen.fillStyle = palette.bad; pen.fillRect(flag, 16, wide, 17);
+        text(words, flag + 5, 29, palette.paper, "left", "bold 12px system-ui, sans-serif");
       }
     }
     pen.fillStyle = palette.paper; pen.fillRect(0, 0, LABEL, height);
     picture.lanes.forEach((lane, index) => {
-      text(lane.name.slice(0, 16), LABEL - 8, mid(index) + 1, palette.ink, "right", "bold 13px system-ui, sans-serif");
-      text(lane.role, LABEL - 8, mid(index) + 15, palette.faint, "right", "11px system-ui, sans-serif");
+      const top = TOP + index * LANE;
+      if (lane.role === "server") { pen.fillStyle = laneColor(index); pen.fillRect(8, top + 24, 6, 30); }
+      text(fit(lane.name, LABEL - 30) || lane.name, 20, top + 37, palette.ink, "left", "bold 13px system-ui, sans-serif");
+      text(lane.role, 20, top + 52, palette.faint, "left", small);
+      text("events", LABEL - 6, top + 66, palette.faint, "right", "10px system-ui, sans-serif");
     });
   }
 
@@ -212,13 +310,17 @@
   }
   function select(id) {
     selected = id;
+    for (const row of document.querySelectorAll("#cause li")) {
+      const current = id !== null && row.dataset.item === String(id);
+      current ? row.setAttribute("aria-current", "true") : row.removeAttribute("aria-current");
+    }
     const box = $("selected");
     box.replaceChildren();
     const title = document.createElement("h2");
     box.append(title);
     if (id === null) { title.textContent = "Nothing selected"; draw(); return; }
     const item = picture.items[id];
-    title.textContent = item.text;
+    title.textContent = sentence(item);
     const where = document.createElement("p");
     const to = item.to === undefined ? "" : ` → ${laneName(item.to)}, ${item.until === undefined ? "never arrived" : `arrived at ${seconds(item.until)}`}`;
     where.textContent = `${item.kind} · ${seconds(item.at)} · ${laneName(item.lane)}${to}`;
@@ -266,7 +368,7 @@
     stage.call(zoom.transform, d3.zoomIdentity.translate(width / 2 - x * zoomTo, 0).scale(zoomTo));
   };
   const whole = () => stage.call(zoom.transform, d3.zoomIdentity);
-  const toWrong = () => { if (wrong) { center(wrong.at, Math.max(transform.k, 8)); if (slice.length) select(slice[slice.length - 1]); } };
+  const toWrong = () => { if (!wrong) return; if (slice.length) select(slice[slice.length - 1]); center(wrong.at, Math.max(transform.k, 8)); };
   const toggle = (id) => { const box = $(id); if (box) { box.checked = !box.checked; box.dispatchEvent(new Event("change")); } };
   const press = {
     ArrowLeft: (e) => step(-1, e.shiftKey), ArrowRight: (e) => step(1, e.shiftKey),
@@ -291,7 +393,7 @@
     tip.hidden = id === null;
     if (id === null) return;
     const item = picture.items[id];
-    tip.textContent = `${seconds(item.at)} ${laneName(item.lane)}: ${item.text}`;
+    tip.textContent = `${seconds(item.at)} ${sentence(item)}`;
     tip.style.left = `${Math.min(event.offsetX + 12, width - 240)}px`;
     tip.style.top = `${event.offsetY + 14}px`;
   });
@@ -309,7 +411,7 @@
   new ResizeObserver(resize).observe($("diagram"));
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
   resize();
-  if (wrong) toWrong();
+  if (wrong && slice.length) select(slice[slice.length - 1]);
   // For tests: what is seen now.
   window.doyen = {
     picture, select, shown: () => picture.items.filter(isShown).length,

@@ -12,8 +12,10 @@ use super::paths::Side;
 use super::storage::{Call, StoreCall};
 use crate::schedule::model::{Accident, Act, Fault, FaultKind};
 use crate::trace::seen::{NodeId, Phase, Seen, Sink};
-use doyen_core::identity::Role;
+use doyen_core::identity::{Identity, Role};
+
 use doyen_core::output::Output;
+use std::rc::Rc;
 
 /// An accident that waits for an act.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +49,7 @@ pub(crate) struct Active {
     is_on: bool,
     undo: Vec<Undo>,
     /// What is done when it ends (`Accident::ActLate`).
-    late: Vec<(Life, Output)>,
+    late: Vec<(Life, Rc<Identity>, Output)>,
     /// For faults that go on: their targets.
     nodes: Vec<NodeId>,
 }
@@ -120,8 +122,8 @@ impl<S: Sink> World<S> {
         };
         self.sink.seen(self.now, &seen);
         self.take_back(number);
-        for (life, output) in std::mem::take(&mut self.active[number].late) {
-            self.do_late(life, output);
+        for (life, by, output) in std::mem::take(&mut self.active[number].late) {
+            self.do_late(life, by, output);
         }
     }
 
@@ -194,7 +196,8 @@ impl<S: Sink> World<S> {
             let call = self.call_of(id, what);
             self.unanswered(&call);
         }
-        self.active[fault].late.push((life, output));
+        let by = self.nodes[id].identity.clone();
+        self.active[fault].late.push((life, by, output));
     }
 
     fn call_of(&self, id: NodeId, what: Call) -> StoreCall {
@@ -209,7 +212,7 @@ impl<S: Sink> World<S> {
         }
     }
 
-    fn do_late(&mut self, life: Life, output: Output) {
+    fn do_late(&mut self, life: Life, by: Rc<Identity>, output: Output) {
         let what = match output {
             Output::Commit {
                 ticket,
@@ -226,6 +229,7 @@ impl<S: Sink> World<S> {
         let call = StoreCall {
             is_late: true,
             life,
+            by,
             ..self.call_of(life.node, what)
         };
         self.queue.push(self.now, Event::Store(Box::new(call)));
