@@ -29,7 +29,7 @@ pub fn judge(at: Time, facts: &Facts) -> Stuck {
     let Some(calm) = facts.envelope.calm_since() else {
         return Stuck::Rightly("something still goes wrong".to_owned());
     };
-    let (had, needs) = (at.since(calm), records_bound(facts));
+    let (had, needs) = (at.since(calm.max(facts.asked)), records_bound(facts));
     if had < needs {
         return Stuck::Rightly(format!("it had {had:?} of calm, and may need {needs:?}"));
     }
