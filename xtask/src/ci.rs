@@ -2,7 +2,7 @@
 
 use crate::say;
 use crate::sim::{self, Flavour};
-use crate::{Verdict, madsim, python, tidy};
+use crate::{Verdict, chromium, madsim, python, tidy};
 use clap::Args;
 use doyen_tests::{Outcome, program, trouble};
 use std::path::PathBuf;
