@@ -107,9 +107,7 @@ impl SomeoneSurvives {
         claim!(
             NAME,
             at,
-            as_told
-                || !(is_small(kind, *hits) && facts.down_if_alone)
-                || self.left_out.len() <= 1,
+            as_told || !(is_small(kind, *hits) && facts.down_if_alone) || self.left_out.len() <= 1,
             "two for one",
             "fault {index} is about one server or one link, but {:?} were left out",
             self.left_out
