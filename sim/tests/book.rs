@@ -47,7 +47,10 @@ fn every_fault_and_combination_and_topology_is_on_the_page_of_the_schedule() {
         let (row, word) = (format!("\n| `{name}` |"), format!("`{name}`"));
         let is_topology = doyen_sim::schedule::topology::TOPOLOGIES.contains(&name);
         let told = page.contains(&row) || (is_topology && page.contains(&word));
-        assert!(told, "docs/src/simulation/schedule.md does not tell `{name}`");
+        assert!(
+            told,
+            "docs/src/simulation/schedule.md does not tell `{name}`"
+        );
     }
 }
 
@@ -75,7 +78,10 @@ fn every_key_that_a_golden_file_shows_is_on_the_page_of_the_schedule() {
     });
     for key in all.keys().chain(inner) {
         let told = page.contains(&format!("`{key}`")) || page.contains(&format!("`{key}."));
-        assert!(told, "docs/src/simulation/schedule.md does not tell `{key}`");
+        assert!(
+            told,
+            "docs/src/simulation/schedule.md does not tell `{key}`"
+        );
     }
 }
 
@@ -97,7 +103,11 @@ fn every_oracle_has_its_row() {
         let row = format!("\n| `{}` |", oracle.name());
         assert!(page.contains(&row), "oracles.md lacks {}", oracle.name());
     }
-    assert_eq!(rows, all.len(), "oracles.md has a row for each oracle and no other");
+    assert_eq!(
+        rows,
+        all.len(),
+        "oracles.md has a row for each oracle and no other"
+    );
 }
 
 #[test]
@@ -128,7 +138,10 @@ fn every_planted_bug_has_its_row() {
             break;
         }
     }
-    assert!(seen >= 24, "{seen} bugs were read out of core/src/planted.rs");
+    assert!(
+        seen >= 24,
+        "{seen} bugs were read out of core/src/planted.rs"
+    );
 }
 
 #[test]
