@@ -20,6 +20,7 @@ mod agreement;
 mod bounded;
 mod calm;
 mod converges;
+mod decisions;
 mod failover;
 mod fenced_drivers;
 mod guards;
@@ -106,6 +107,7 @@ pub fn all() -> Vec<Box<dyn Oracle>> {
     vec![
         Box::new(no_panic::NoPanic),
         Box::new(guards::Guards),
+        Box::new(decisions::Decisions),
         Box::new(sane_records::SaneRecords::default()),
         Box::new(single_effective_singleton::SingleEffectiveSingleton::default()),
         Box::new(one_cluster::OneCluster),
