@@ -129,8 +129,10 @@ fn every_planted_bug_has_its_row() {
     for line in list.lines().map(str::trim) {
         if let Some(text) = line.strip_prefix("/// ") {
             about.push(text);
-        } else if let [_, name, _, oracle, _] = line.split('"').collect::<Vec<_>>()[..] {
-            let row = format!("| `{name}` | {} | `{oracle}` |", about.join(" "));
+        } else if let Some(name) = line.split('"').nth(1) {
+            let oracles: Vec<_> = line.split('"').skip(3).step_by(2).collect();
+            let oracles = oracles.join("`, `");
+            let row = format!("| `{name}` | {} | `{oracles}` |", about.join(" "));
             has_row(&page, "trust.md", &row);
             about.clear();
             seen += 1;

@@ -11,6 +11,7 @@ use super::{EngineName, Exit, Outcome};
 use clap::Args;
 use std::num::NonZeroUsize;
 use std::ops::Range;
+use std::path::PathBuf;
 
 pub(super) use determinism::{DigestOptions, digests};
 
@@ -49,6 +50,10 @@ pub(super) struct Options {
     /// Planted bugs: only this one.
     #[arg(long, value_name = "NAME")]
     bug: Option<String>,
+    /// Planted bugs: instead, plant what each schedule of this folder says that it catches, and see
+    /// it fail, and pass without.
+    #[arg(long, value_name = "FOLDER", requires = "planted")]
+    corpus: Option<PathBuf>,
     /// End with one JSON object on one line of standard output for each check.
     #[arg(long)]
     json: bool,
@@ -70,7 +75,10 @@ pub(super) fn run(options: &Options) -> Outcome {
 
 #[cfg(feature = "planted")]
 fn check_planted(options: &Options) -> Outcome {
-    planted::check(options)
+    match &options.corpus {
+        Some(folder) => planted::check_catches(folder, options.json),
+        None => planted::check(options),
+    }
 }
 
 #[cfg(not(feature = "planted"))]
