@@ -109,19 +109,19 @@ mod catalogue {
         /// The leader lists a joiner that only itself is connected with (F2).
         ListsUnconnected "lists-unconnected" ["someone_survives"],
         /// Founding again counts from its own start, though `pulse` moved since (F4).
-        RefoundIgnoresPulse "refound-ignores-pulse" ["someone_survives"],
+        RefoundIgnoresPulse "refound-ignores-pulse" ["rightful_moves", "someone_survives"],
         /// Founding again is not guarded by `pulse` (F4).
         RefoundUnguarded "refound-unguarded" ["sane_records"],
         /// A later seed founds again without waiting for its turn, after half the time (F4).
-        RefoundTooSoon "refound-too-soon" ["sane_records"],
+        RefoundTooSoon "refound-too-soon" ["rightful_moves", "sane_records"],
 
         // Roster and splits
         /// A side acts on those that it was connected with when it announced itself (R4).
-        SplitNotRecomputed "split-not-recomputed" ["one_survivor"],
+        SplitNotRecomputed "split-not-recomputed" ["splits", "one_survivor"],
         /// An announcement is not void when all are connected again (R4).
         AnnouncementNotVoided "announcement-not-voided" ["someone_survives"],
         /// A side that is not preferred acts without announcing itself (R4).
-        SplitUnannounced "split-unannounced" ["someone_survives"],
+        SplitUnannounced "split-unannounced" ["splits", "someone_survives"],
         /// Leaving someone out is not guarded by `singleton` (R5).
         LeavesOutUnguarded "leaves-out-unguarded" ["sane_records"],
         /// Who leaves the holder out does not take the office (R5).
@@ -137,15 +137,15 @@ mod catalogue {
 
         // Singleton
         /// A claim after a challenge is not guarded by `pulse` (S5).
-        ClaimIgnoresAnswer "claim-ignores-answer" ["sane_records"],
+        ClaimIgnoresAnswer "claim-ignores-answer" ["rightful_moves", "sane_records"],
         /// A claim is not guarded by the roster that lists the claimant (S2).
         ClaimSkipsCluster "claim-skips-cluster" ["sane_records"],
         /// The holder answers only the first challenge of its tenure.
-        AnswersOnce "answers-once" ["single_effective_singleton"],
+        AnswersOnce "answers-once" ["rightful_moves", "single_effective_singleton"],
         /// Taking the office does not raise `pulse` (S9).
         ClaimKeepsPulse "claim-keeps-pulse" ["sane_records"],
         /// A holder that left in order keeps the office: no grant (S3).
-        LeavesWithoutGrant "leaves-without-grant" ["converges"],
+        LeavesWithoutGrant "leaves-without-grant" ["leaving", "converges"],
         /// After a claim the epoch stays.
         EpochNotRaised "epoch-not-raised" ["single_effective_singleton"],
 
@@ -161,7 +161,7 @@ mod catalogue {
         /// A call is settled whatever its version.
         SettlesBlindly "settles-blindly" ["sane_records"],
         /// The key of a refused call is kept (C5).
-        KeyOutlivesRefusal "key-outlives-refusal" ["no_lost_call"],
+        KeyOutlivesRefusal "key-outlives-refusal" ["keys", "no_lost_call"],
         /// "No such context" is decided from the view alone (W3).
         AbsenceUnguarded "absence-unguarded" ["sane_records"],
         /// The name of an ended context is not released.
@@ -181,7 +181,7 @@ mod catalogue {
         /// A driver takes its context whoever owns it (E2).
         TakesOwned "takes-owned" ["no_double_run"],
         /// A driver takes its context for an intent that is not its own (E2).
-        TakesAnyIntent "takes-any-intent" ["no_stale_effect"],
+        TakesAnyIntent "takes-any-intent" ["sane_records", "no_stale_effect"],
         /// A driver takes an unknown outcome of its take for a failure (W4).
         TakeUnknownFails "take-unknown-fails" ["converges"],
         /// A job that waits in doubt is started again.
@@ -202,6 +202,48 @@ mod catalogue {
         SeenNotCleared "seen-not-cleared" ["agreement"],
         /// Removed members are forgotten at once, so that old gossip brings them back.
         NoTombstones "no-tombstones" ["no_resurrection"],
+
+        // Held out: written before anybody knew which of them would be found
+        /// An old beat that comes once more is taken for news.
+        StaleBeatTaken "stale-beat-taken" ["agreement", "splits"],
+        /// Who stood still counts the others' silence on (S5).
+        SilenceNotReset "silence-not-reset" ["converges", "splits"],
+        /// Who hears a way checks one of its directions only (R3).
+        OneSidedWay "one-sided-way" ["splits"],
+        /// A joiner that asked for an earlier generation is listed (F2).
+        ListsAnyGeneration "lists-any-generation" ["no_resurrection"],
+        /// Whoever saw either of two states is said to have seen the merged one.
+        SeenMergedBlindly "seen-merged-blindly" ["agreement"],
+        /// What was to be told is forgotten when gossip is not due yet.
+        GossipForgotten "gossip-forgotten" ["rightful_moves", "converges"],
+        /// Who leaves does not tell that it goes.
+        ExitsUntold "exits-untold" ["bounded", "leaving"],
+        /// A holder that was vacant once is vacant for ever (S7).
+        VacancyKept "vacancy-kept" ["rightful_moves"],
+        /// Proof is taken again against a victim that lived (S4).
+        ProvedAgain "proved-again" ["rightful_moves"],
+        /// A challenge that was not written is waited for.
+        ChallengeNotForgotten "challenge-not-forgotten" ["failover"],
+        /// A read that was overtaken by an own write is believed.
+        OvertakenTaken "overtaken-taken" ["splits", "agreement"],
+        /// The store's time is believed when it leaps.
+        LeapBelieved "leap-believed" ["no_lost_call"],
+        /// An expiry whose outcome is unknown is told as done (W4).
+        UnknownIsExpired "unknown-is-expired" ["no_lost_call"],
+        /// A kill whose outcome is unknown is taken for written (W4).
+        KillUnknownIsDone "kill-unknown-is-done" ["no_lost_call"],
+        /// A job that may not be written is acknowledged (J2).
+        UnwrittenAcknowledged "unwritten-acknowledged" ["no_lost_job"],
+        /// One job more than the context has slots is started.
+        SlotTooMany "slot-too-many" ["prompt"],
+        /// A confirmed beat counts from when its confirmation came (E8).
+        ConfirmedNow "confirmed-now" ["fenced_drivers"],
+        /// The next sign of life stays due for ever.
+        StampNotRearmed "stamp-not-rearmed" ["bounded"],
+        /// What was found of one attempt ends the next one.
+        VerdictKept "verdict-kept" ["rightful_endings"],
+        /// Signs of life do not count when a driver is given up (E8).
+        LifeNotCounted "life-not-counted" ["rightful_endings"],
     }
 
     thread_local! {

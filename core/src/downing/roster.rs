@@ -233,7 +233,8 @@ impl RosterKeeper {
             .joiners
             .iter()
             .filter(|(id, one)| {
-                one.generation == roster.generation && !roster.lists(id) && known(id)
+                let current = one.generation == roster.generation;
+                (current || planted!(ListsAnyGeneration)) && !roster.lists(id) && known(id)
             })
             .map(|(id, _)| id.clone())
             .take(room)

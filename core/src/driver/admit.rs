@@ -153,8 +153,12 @@ impl Jobs {
                 Stage::Waiting => {
                     if let Some(reason) = reason {
                         job.stage = Stage::Refusing(reason.refusal());
-                    } else if engine.is_ready() && !blocked && engaged < slots {
+                    } else if engine.is_ready()
+                        && !blocked
+                        && (engaged < slots || (planted!(SlotTooMany) && engaged == slots))
+                    {
                         job.stage = Stage::Started;
+                        job.kill_sent |= planted!(KillForgotten) && job.record.kill;
                         (engaged, busy) = (engaged.saturating_add(1), busy.saturating_add(1));
                         let job = Box::new(job.record.clone());
                         desk.outbox.push(Output::Effect(Effect::StartJob { job }));
@@ -163,8 +167,7 @@ impl Jobs {
                     }
                 }
                 Stage::Started | Stage::Running | Stage::Vanished => {
-                    let forgotten = planted!(KillForgotten) && job.stage == Stage::Started;
-                    if job.record.kill && !job.kill_sent && engine.is_ready() && !forgotten {
+                    if job.record.kill && !job.kill_sent && engine.is_ready() {
                         job.kill_sent = true;
                         let job = id.clone();
                         desk.outbox.push(Output::Effect(Effect::KillJob { job }));

@@ -164,7 +164,7 @@ impl Attempt {
                 self.fence = version;
                 None
             }
-            Ok(Standing::Free(_)) if planted!(DriverIgnoresFence) => None,
+            Ok(Standing::Free(_) | Standing::Lost(_)) if planted!(DriverIgnoresFence) => None,
             Ok(Standing::Free(_)) => {
                 let context = &desk.launch.context;
                 Some(Fate::Lost(format!(

@@ -4,6 +4,7 @@ use super::desk::Desk;
 use crate::identity::{Address, Identity};
 use crate::input::LinkEvent;
 use crate::output::Output;
+use crate::planted::planted;
 use crate::records::cluster::Roster;
 use crate::time::Time;
 use crate::wire::Message;
@@ -87,7 +88,12 @@ impl Contact {
         desk: &Desk,
     ) {
         if let Some((_, sent)) = self.beats.iter().find(|(one, _)| *one == sequence) {
-            self.confirmed = self.confirmed.max(Some(*sent));
+            let sent = if planted!(ConfirmedNow) {
+                desk.now
+            } else {
+                *sent
+            };
+            self.confirmed = self.confirmed.max(Some(sent));
             self.beats.retain(|(one, _)| *one > sequence);
         }
         let bound = desk.config.limits().members_max;

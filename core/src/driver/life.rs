@@ -2,6 +2,7 @@
 
 use super::desk::Desk;
 use crate::input::Ticket;
+use crate::planted::planted;
 use crate::records::context::{DriverPhase, LifeRecord};
 use crate::records::transaction::{CommitOutcome, TransactionId, Version};
 use crate::records::{Versioned, encode};
@@ -157,7 +158,9 @@ impl Life {
 
     fn adopt(&mut self, write: Write, version: Version, desk: &Desk) -> Written {
         self.stamped = self.stamped.max(write.sent);
-        self.stamp_at = write.sent.after(desk.config.times().driver_stamp);
+        if !planted!(StampNotRearmed) {
+            self.stamp_at = write.sent.after(desk.config.times().driver_stamp);
+        }
         self.record = write.record;
         self.version = version;
         self.doubt = None;

@@ -82,6 +82,9 @@ impl CallRequest {
                 CommitOutcome::Committed { .. } => Next::Answer(Answer::Call(CallOutcome::Expired)),
                 // Somebody changed it meanwhile: look once more, then answer as it stands.
                 CommitOutcome::Refused { .. } => Next::Look(self.records(&layout)),
+                CommitOutcome::Unknown if planted!(UnknownIsExpired) => {
+                    Next::Answer(Answer::Call(CallOutcome::Expired))
+                }
                 CommitOutcome::Unknown | CommitOutcome::NotSent { .. } => {
                     Next::Answer(Answer::Unknown)
                 }

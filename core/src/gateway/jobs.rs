@@ -7,6 +7,7 @@ use super::{DriverLinks, KeyAnswer, Next, read_key, watch};
 use crate::identity::{ContextId, JobId};
 use crate::input::NewJob;
 use crate::output::Answer;
+use crate::planted::planted;
 use crate::records::call::{KeyObject, KeyRecord};
 use crate::records::context::{ContextRecord, ContextState, NameRecord, OwnerRecord};
 use crate::records::job::{JobContextRecord, JobRecord, JobRefusal, JobState};
@@ -135,6 +136,9 @@ impl JobRequest {
             Stage::Placing(context) if self.is_anothers(context) => Answer::Unknown,
             // Seen, and not ready for jobs in all that time.
             Stage::Placing(_) if self.not_ready => Answer::ContextNotFound,
+            Stage::Writing(_) if planted!(UnwrittenAcknowledged) => Answer::JobWaiting {
+                job: self.watched.clone(),
+            },
             // A context that is not there is answered at once: the store did not tell.
             Stage::Naming | Stage::Creating | Stage::Placing(_) | Stage::Writing(_) => {
                 Answer::Unknown

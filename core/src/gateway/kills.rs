@@ -4,6 +4,7 @@ use super::job_writes::hint;
 use super::{DriverLinks, Next, watch};
 use crate::identity::{ContextId, JobId};
 use crate::output::Answer;
+use crate::planted::planted;
 use crate::records::encode;
 use crate::records::job::{JobContextRecord, JobRecord, JobState};
 use crate::records::key::{Key, Layout};
@@ -91,7 +92,8 @@ impl KillRequest {
         let Some(layout) = shared.layout() else {
             return Next::Again;
         };
-        if matches!(outcome, CommitOutcome::Committed { .. }) {
+        let unknown = planted!(KillUnknownIsDone) && *outcome == CommitOutcome::Unknown;
+        if unknown || matches!(outcome, CommitOutcome::Committed { .. }) {
             self.asked = true;
             if let Some(context) = &self.context {
                 hint(shared, links, context, &self.job);

@@ -73,7 +73,7 @@ impl Gossip {
             merged.drop_traces_of(identity);
         }
         for side in [self, other] {
-            if side.content_equals(&merged) {
+            if side.content_equals(&merged) || planted!(SeenMergedBlindly) {
                 merged.seen.extend(side.seen.iter().cloned());
             }
         }

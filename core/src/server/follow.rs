@@ -101,7 +101,8 @@ impl Follow {
 
     pub(crate) fn answered(&mut self, shared: &mut Shared, snapshot: &Snapshot) -> News {
         self.reading = false;
-        if self.overtaken {
+        let believed = [planted!(OvertakenTaken), planted!(OldReadWins)].contains(&true);
+        if self.overtaken && !believed {
             self.want(shared);
             return News::default();
         }

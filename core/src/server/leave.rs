@@ -10,6 +10,7 @@
 use super::shared::Shared;
 use crate::identity::Identity;
 use crate::membership::Membership;
+use crate::planted::planted;
 use crate::singleton::Singleton;
 use crate::time::Time;
 
@@ -52,7 +53,7 @@ impl Leave {
         if !drained || (shared.holds_office() && singleton.grant(shared, heir)) {
             return false;
         }
-        if !self.exiting {
+        if !self.exiting && !planted!(ExitsUntold) {
             self.exiting = true;
             let me = shared.me.clone();
             membership.set_exiting(&me);

@@ -247,6 +247,10 @@ impl Shared {
         match outcome {
             CommitOutcome::Committed { stamp } => {
                 self.stamps.observe(self.now, *stamp);
+                if planted!(LeapBelieved) {
+                    // Taken for the second answer, which confirms it.
+                    self.stamps.observe(self.now, *stamp);
+                }
                 self.store_answered(call.sent);
             }
             CommitOutcome::Refused { .. } => self.store_answered(call.sent),

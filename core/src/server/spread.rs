@@ -4,6 +4,7 @@ use super::{GOSSIP_EVERY, GOSSIP_PAUSE, ServerProcess};
 use crate::identity::Identity;
 use crate::join::Join;
 use crate::output::{Credentials, Output};
+use crate::planted::planted;
 use crate::wire::Message;
 use std::collections::BTreeSet;
 
@@ -54,6 +55,7 @@ impl ServerProcess {
             GOSSIP_EVERY
         };
         if now < self.gossip_sent.after(pause) {
+            self.gossip_dirty &= !planted!(GossipForgotten);
             return;
         }
         self.gossip_sent = now;

@@ -85,13 +85,17 @@ impl Singleton {
             // A victim that turns out to live, maybe long after its office was taken: proof is
             // never taken against it again (S4).
             self.proof.take_if(|(victim, _)| victim == from);
-            self.alive_after_proof.insert(from.clone());
+            if !planted!(ProvedAgain) {
+                self.alive_after_proof.insert(from.clone());
+            }
         }
         if shared.holder() != Some(from) {
             return;
         }
         self.heard = shared.now;
-        self.vacant_since = vacant.then(|| self.vacant_since.unwrap_or(shared.now));
+        if vacant || !planted!(VacancyKept) {
+            self.vacant_since = vacant.then(|| self.vacant_since.unwrap_or(shared.now));
+        }
     }
 
     /// A member is known to be dead (S4); it matters here if it is the holder.
@@ -175,6 +179,7 @@ impl Singleton {
                     challenged.claim_at = Some(shared.now.after(wait));
                 }
             }
+            SingletonWork::Challenge if planted!(ChallengeNotForgotten) => {}
             SingletonWork::Challenge => {
                 // It was not made, so the next one need not wait its pause.
                 self.challenged = None;

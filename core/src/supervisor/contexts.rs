@@ -107,7 +107,9 @@ impl Supervisor {
             local.since = now;
             local.verify_at = None;
             local.kill_at = None;
-            local.over = None;
+            if !planted!(VerdictKept) {
+                local.over = None;
+            }
         }
     }
 
@@ -217,6 +219,11 @@ impl Supervisor {
         let known = local
             .life
             .map_or(local.since, |(_, at)| at.max(local.since));
+        let known = if planted!(LifeNotCounted) {
+            local.since
+        } else {
+            known
+        };
         let last = heard.map_or(known, |contact| contact.heard.max(known));
         if !linked {
             let lost = last.after(shared.times().driver_lost_after);
