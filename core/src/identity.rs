@@ -57,6 +57,19 @@ impl Address {
         self.long.as_deref().unwrap_or_else(short)
     }
 
+    /// The host's first bytes and its length, up to 16, in one number: all of a host of at most 15
+    /// bytes. For digests, which need not look at the text of most hosts.
+    #[must_use]
+    pub const fn head(&self) -> u128 {
+        u128::from_be_bytes(self.head)
+    }
+
+    /// Whether the host is longer than [`Self::head`] holds.
+    #[must_use]
+    pub const fn host_is_long(&self) -> bool {
+        self.long.is_some()
+    }
+
     /// The port; 0 for a driver, which listens nowhere.
     #[must_use]
     pub const fn port(&self) -> u16 {
@@ -66,8 +79,7 @@ impl Address {
 
 impl Ord for Address {
     fn cmp(&self, other: &Self) -> Ordering {
-        let head = |of: &Self| u128::from_be_bytes(of.head);
-        let heads = head(self).cmp(&head(other));
+        let heads = self.head().cmp(&other.head());
         let hosts = heads.then_with(|| self.long.cmp(&other.long));
         hosts.then(self.port.cmp(&other.port))
     }

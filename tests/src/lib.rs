@@ -2,6 +2,7 @@
 //! clusters of real `doyen` processes on loopback, calls over HTTP, faults, and what is left over.
 
 pub mod api;
+pub mod browser;
 pub mod cluster;
 pub mod events;
 pub mod fixtures;

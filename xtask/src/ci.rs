@@ -2,7 +2,7 @@
 
 use crate::say;
 use crate::sim::{self, Flavour};
-use crate::{Verdict, madsim, python, tidy};
+use crate::{Verdict, chromium, madsim, python, tidy};
 use clap::Args;
 use doyen_tests::{Outcome, program, trouble};
 use std::path::PathBuf;
@@ -16,9 +16,9 @@ const CARGO_DENY_VERSION: &str = "0.20.2";
 /// What CI simulates: a name and the arguments of `doyen-sim`.
 const SIMULATIONS: [(&str, &str); 5] = [
     ("named schedules", "corpus check tests/corpus"),
-    ("simulate: direct", "run --seeds 0..20000"),
-    ("simulate: madsim", "run --engine madsim --seeds 0..200"),
-    ("determinism", "selfcheck --determinism --seeds 0..1000"),
+    ("simulate: direct", "run --seeds 500..1100"),
+    ("simulate: madsim", "run --engine madsim --seeds 0..100"),
+    ("determinism", "selfcheck --determinism --seeds 0..500"),
     ("canary", "selfcheck --planted --bug canary"),
 ];
 
@@ -169,6 +169,10 @@ fn test_steps(steps: &mut Steps, without_spark: bool, arguments: &[String]) -> O
             Ok(())
         })?;
     }
+    steps.step("Chromium", || {
+        chromium::install();
+        Ok(())
+    })?;
     steps.step("build the program", || {
         program::build_doyen(program::Profile::Debug).map(drop)
     })?;

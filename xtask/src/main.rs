@@ -1,6 +1,7 @@
 //! How the repository is worked: `cargo xtask help`.
 
 mod bench;
+mod chromium;
 mod ci;
 mod demo;
 mod madsim;

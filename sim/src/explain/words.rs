@@ -2,11 +2,12 @@
 
 use crate::schedule::model::FaultKind;
 use crate::trace::seen::{Deed, Ended, Written};
-use doyen_core::identity::Role;
+use doyen_core::identity::{Identity, Role};
 use doyen_core::input::{Command, RequestId};
-use doyen_core::output::{Answer, ClusterEvent, Output};
+use doyen_core::output::{Answer, ClusterEvent, Output, StopReason};
 use doyen_core::records::transaction::{CommitOutcome, Operation};
 use doyen_core::wire::Message;
+use serde_json::Value;
 use std::fmt::{Debug, Write as _};
 
 /// The most bytes of a detail.
@@ -19,8 +20,12 @@ pub(super) fn cut(what: &impl Debug) -> String {
     shorten(format!("{what:?}"), DETAIL_MAX)
 }
 
-fn shorten(mut text: String, max: usize) -> String {
+/// A text of at most so many bytes, and a mark when it was longer.
+pub(super) fn shorten(mut text: String, max: usize) -> String {
     if text.len() > max {
+        if max == 0 {
+            return String::new();
+        }
         let end = (0..=max).rev().find(|at| text.is_char_boundary(*at));
         text.truncate(end.unwrap_or_default());
         text.push('…');
@@ -37,14 +42,16 @@ pub(super) const fn role(role: Role) -> &'static str {
 
 pub(super) fn fault_kind(kind: &FaultKind) -> String {
     let value = toml::Value::try_from(kind).ok();
-    let name = value.as_ref().and_then(|value| value.get("kind")?.as_str());
-    name.unwrap_or("fault").to_owned()
+    let name = value
+        .as_ref()
+        .and_then(|value| value.as_table()?.keys().next());
+    name.cloned().unwrap_or_else(|| "fault".to_owned())
 }
 
 pub(super) fn ended(how: &Ended) -> String {
     match how {
-        Ended::Killed => "killed".to_owned(),
-        Ended::Stopped(reason) => format!("stopped: {reason:?}"),
+        Ended::Killed => "is killed".to_owned(),
+        Ended::Stopped(reason) => format!("stops: {}", reason_told(reason)),
     }
 }
 
@@ -74,29 +81,54 @@ pub(super) const fn request(command: &Command) -> Option<RequestId> {
     }
 }
 
+/// An event as what a process does: "s1 …".
 pub(super) fn event(event: &ClusterEvent) -> String {
-    let name = event.name();
     match event {
-        ClusterEvent::OfficeTaken { epoch, by } => {
-            format!("{name}: epoch {} by {}", epoch.0, by.name())
+        ClusterEvent::Founded { .. } => "founds the cluster".to_owned(),
+        ClusterEvent::Refounded { generation } => {
+            format!("founds the cluster again, as generation {generation}")
+        }
+        ClusterEvent::Listed { generation } => {
+            format!("sees itself listed, in generation {generation}")
         }
         ClusterEvent::RosterChanged { generation, listed } => {
-            format!("{name}: generation {generation}, {} listed", listed.len())
+            format!("sees roster {generation}: {}", hosts(listed))
         }
-        ClusterEvent::Unreachable { .. }
-        | ClusterEvent::Reachable { .. }
-        | ClusterEvent::Founded { .. }
-        | ClusterEvent::Refounded { .. }
-        | ClusterEvent::Listed { .. }
-        | ClusterEvent::SingletonMoved { .. }
-        | ClusterEvent::OfficeReady { .. }
-        | ClusterEvent::SteppedDown { .. }
-        | ClusterEvent::Challenged { .. }
-        | ClusterEvent::ProofOfDeath { .. }
-        | ClusterEvent::Warning { .. }
-        | ClusterEvent::StoreReachable { .. }
-        | ClusterEvent::AttemptEnded { .. } => name.to_owned(),
+        ClusterEvent::SingletonMoved { epoch, holder } => {
+            let holder = holder.address.host();
+            format!("sees {holder} hold the office, epoch {}", epoch.0)
+        }
+        ClusterEvent::OfficeTaken { epoch, by } => {
+            format!("takes the office by {}, epoch {}", by.name(), epoch.0)
+        }
+        ClusterEvent::OfficeReady { epoch } => format!("serves as holder of epoch {}", epoch.0),
+        ClusterEvent::SteppedDown { epoch } => {
+            format!("has lost the office of epoch {} and serves on", epoch.0)
+        }
+        ClusterEvent::Unreachable { member } => {
+            format!("does not hear {} any more", member.address.host())
+        }
+        ClusterEvent::Reachable { member } => format!("hears {} again", member.address.host()),
+        ClusterEvent::Challenged { member } => {
+            format!("challenges the holder {}", member.address.host())
+        }
+        ClusterEvent::ProofOfDeath { member, how } => {
+            format!("knows that {} is dead: {how}", member.address.host())
+        }
+        ClusterEvent::Warning { text } => shorten(format!("warns: {text}"), 140),
+        ClusterEvent::StoreReachable { reachable: true } => "reaches the store again".to_owned(),
+        ClusterEvent::StoreReachable { reachable: false } => {
+            "cannot reach the store any more".to_owned()
+        }
+        ClusterEvent::AttemptEnded { why, .. } => {
+            shorten(format!("learns that a driver's attempt ended: {why}"), 140)
+        }
     }
+}
+
+fn hosts(all: &[Identity]) -> String {
+    let names: Vec<&str> = all.iter().map(|one| one.address.host()).collect();
+    names.join(", ")
 }
 
 pub(super) fn output(output: &Output) -> String {
@@ -110,7 +142,7 @@ pub(super) fn output(output: &Output) -> String {
         Output::Beat(_) => "beat".to_owned(),
         Output::Answer { .. } => "answer".to_owned(),
         Output::Event(event) => event.name().to_owned(),
-        Output::Stop(reason) => format!("stop: {reason:?}"),
+        Output::Stop(reason) => format!("stop: {}", reason_told(reason)),
     }
 }
 
@@ -123,29 +155,29 @@ pub(super) fn deed(deed: &Deed) -> String {
         Deed::DriverStarted {
             context, intent, ..
         } => {
-            format!("driver started for {context}, intent {}", intent.0)
+            format!("starts a driver of {context} for intent {}", intent.0)
         }
-        Deed::EngineStarted { context, .. } => format!("engine of {context} started"),
-        Deed::EngineEnded { context, .. } => format!("engine of {context} gone"),
-        Deed::JobStarted { job, .. } => format!("job {job} runs"),
-        Deed::JobEnded { job, .. } => format!("job {job} ended"),
+        Deed::EngineStarted { context, .. } => format!("starts the engine of {context}"),
+        Deed::EngineEnded { context, .. } => format!("has no engine of {context} any more"),
+        Deed::JobStarted { job, .. } => format!("begins to run job {job}"),
+        Deed::JobEnded { job, .. } => format!("ends job {job}"),
         Deed::Killed { context, hit, .. } => {
             let hit = hit.map_or_else(|| "nobody".to_owned(), |hit| hit.to_string());
-            format!("kill for {context} hit {hit}")
+            format!("kills for {context}: hits {hit}")
         }
         Deed::Verified {
             context, verdict, ..
-        } => format!("attempt of {context} said {verdict:?}"),
+        } => format!("says of an attempt of {context}: {verdict:?}"),
     }
 }
 
 /// The records that a transaction is about, the written ones first.
 pub(super) fn transaction(written: &Written<'_>) -> String {
     let outcome = match written.outcome {
-        CommitOutcome::Committed { .. } => "wrote",
-        CommitOutcome::Refused { .. } => "refused",
-        CommitOutcome::Unknown => "unknown",
-        CommitOutcome::NotSent { .. } => "not sent",
+        CommitOutcome::Committed { .. } => "writes",
+        CommitOutcome::Refused { .. } => "may not write",
+        CommitOutcome::Unknown => "writes, perhaps,",
+        CommitOutcome::NotSent { .. } => "cannot send its write of",
     };
     let writes = written.transaction.operations.iter().filter(|operation| {
         !matches!(
@@ -153,17 +185,86 @@ pub(super) fn transaction(written: &Written<'_>) -> String {
             Operation::Check { .. } | Operation::CheckAbsent { .. }
         )
     });
-    let names: Vec<_> = writes
-        .map(|operation| tail(operation.key().as_str()))
-        .collect();
-    let told = if written.told { "" } else { " (answer lost)" };
-    shorten(format!("{outcome} {}{told}", names.join(", ")), 140)
+    let mut names: Vec<String> = Vec::new();
+    for operation in writes {
+        let name = record(operation);
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    let why = match written.outcome {
+        CommitOutcome::Refused { operation } => {
+            let failed = written.transaction.operations.get(*operation);
+            let failed = failed.map(|one| tail(one.key().as_str()));
+            failed.map_or_else(String::new, |key| format!(": {key} has changed"))
+        }
+        CommitOutcome::Committed { .. } if !written.told => "; its answer is lost".to_owned(),
+        _ => String::new(),
+    };
+    shorten(format!("{outcome} {}{why}", names.join(", ")), 160)
 }
 
-/// The last two parts of a path: `singleton`, `job/<id>`.
+/// A record that is written, with what matters of its value: `singleton (epoch 2, s3)`.
+fn record(operation: &Operation) -> String {
+    let name = tail(operation.key().as_str());
+    let (Operation::Create { value, .. } | Operation::Put { value, .. }) = operation else {
+        return format!("-{name}");
+    };
+    let value: Value = serde_json::from_str(value).unwrap_or_default();
+    let host = |value: &Value| {
+        let address = value["address"].as_str().unwrap_or("nobody");
+        address.split(':').next().unwrap_or(address).to_owned()
+    };
+    let state = &value["state"];
+    let state = state.as_str().or_else(|| state["state"].as_str());
+    match (name.as_str(), state) {
+        ("singleton", _) => {
+            format!(
+                "singleton (epoch {}, {})",
+                value["epoch"],
+                host(&value["holder"])
+            )
+        }
+        ("pulse", _) => format!("pulse {}/{}", value["epoch"], value["count"]),
+        ("cluster", _) => {
+            let listed = value["roster"]["listed"].as_array();
+            let listed: Vec<_> = listed.into_iter().flatten().map(host).collect();
+            let generation = &value["roster"]["generation"];
+            format!("roster {generation} ({})", listed.join(", "))
+        }
+        (_, Some(state)) => format!("{name} ({state})"),
+        (_, None) => name,
+    }
+}
+
+/// A path without the cluster: `singleton`, `job/…<id>`; long ids by their last eight digits.
 fn tail(path: &str) -> String {
-    let parts: Vec<_> = path.split('/').collect();
-    parts[parts.len().saturating_sub(2)..].join("/")
+    let mut parts: Vec<_> = path.split('/').collect();
+    if parts.first() == Some(&"c") && parts.len() > 2 {
+        parts.drain(..2);
+    }
+    let kind = parts.first().copied().unwrap_or_default();
+    let last = parts.last().copied().unwrap_or_default();
+    if parts.len() < 2 {
+        return kind.to_owned();
+    }
+    let short = if last.len() > 30 {
+        &last[last.len().saturating_sub(8)..]
+    } else {
+        last
+    };
+    format!("{kind} {short}")
+}
+
+fn reason_told(reason: &StopReason) -> String {
+    match reason {
+        StopReason::Left => "it left in order".to_owned(),
+        StopReason::LeftOut { generation } => format!("roster {generation} does not list it"),
+        StopReason::ClusterChanged { what } => format!("the cluster changed: {what}"),
+        StopReason::Reincarnate => "it begins anew".to_owned(),
+        StopReason::DriverDone => "its context is over".to_owned(),
+        StopReason::DriverFenced { what } => format!("it is fenced: {what}"),
+    }
 }
 
 /// Each operation on a line, with the one that failed marked.

@@ -13,7 +13,7 @@ use crate::trace::seen::{NodeId, Phase, Seen};
 use doyen_core::identity::{Identity, Incarnation, Role};
 use doyen_core::membership::Status;
 use doyen_core::output::{ClusterEvent, Output};
-use doyen_core::process::ClusterView;
+use doyen_core::process::{ClusterView, MemberView};
 use doyen_core::records::context::ContextState;
 use doyen_core::records::job::JobState;
 use doyen_core::records::singleton::Epoch;
@@ -102,7 +102,9 @@ impl Converges {
             return Ok(());
         }
         self.waits = membership.or_else(|| records(views, facts));
-        let due = calm.is_some_and(|calm| calm > legitimacy::records_bound(facts));
+        // What was asked last has as much time as what was there when the calm began.
+        let idle = calm.map(|calm| calm.min(at.since(facts.asked)));
+        let due = idle.is_some_and(|idle| idle > legitimacy::records_bound(facts));
         claim!(
             NAME,
             at,
@@ -162,7 +164,13 @@ fn disagrees(
             view.generation, view.epoch, roster.generation
         ));
     }
-    let servers = view.members.iter().filter(|one| one.role == Role::Server);
+    // A joiner that went away is forgotten with the next generation only.
+    let gone = |one: &MemberView| {
+        let life = facts.life(one.identity.incarnation);
+        one.status == Status::Joining && life.is_none_or(|life| !life.lives())
+    };
+    let servers = view.members.iter();
+    let servers = servers.filter(|one| one.role == Role::Server && !gone(one));
     let odd = servers
         .clone()
         .find(|one| !one.reachable || one.status != Status::Up);
@@ -237,7 +245,6 @@ fn records(views: &[(NodeId, ClusterView)], facts: &Facts) -> Option<String> {
 mod tests {
     use super::*;
     use crate::oracle::history::{History, server};
-    use doyen_core::process::MemberView;
     use doyen_core::records::cluster::Generation;
 
     fn view(number: u16, reachable: bool) -> (NodeId, ClusterView) {

@@ -94,6 +94,8 @@ pub struct Facts {
     pub records: Records,
     /// What the commit that is being looked at did; empty when it was refused.
     pub changes: Vec<Change>,
+    /// When a client asked last.
+    pub asked: Time,
     /// Every driver that was started.
     pub launched: BTreeMap<Incarnation, Launched>,
     lives: Vec<Life>,
@@ -127,6 +129,7 @@ impl Facts {
             envelope: Envelope::new(&schedule.faults),
             records: Records::default(),
             changes: Vec::new(),
+            asked: Time::ZERO,
             launched: BTreeMap::new(),
             lives: Vec::new(),
             by_incarnation: BTreeMap::new(),
@@ -182,9 +185,9 @@ impl Facts {
                     one.ended = Some(at);
                 }
             }
+            Seen::Asked { .. } => self.asked = at,
             Seen::Output { .. }
             | Seen::Lost { .. }
-            | Seen::Asked { .. }
             | Seen::Answered { .. }
             | Seen::Read { .. }
             | Seen::Views { .. }

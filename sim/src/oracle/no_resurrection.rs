@@ -70,7 +70,9 @@ impl Oracle for NoResurrection {
                     .filter(|(_, v)| is_server(v.identity.incarnation));
                 for (_, view) in servers {
                     let members = view.members.iter().filter(|one| one.role == Role::Server);
-                    for member in members.map(|one| &one.identity) {
+                    // Who may have been listed without having read it gives itself up soon.
+                    let others = members.map(|one| &one.identity);
+                    for member in others.filter(|one| **one != view.identity) {
                         let gone = self.removed.get(&member.incarnation);
                         claim!(
                             NAME,

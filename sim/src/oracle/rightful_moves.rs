@@ -46,8 +46,8 @@ pub(super) struct RightfulMoves {
     turned_out: BTreeSet<(Incarnation, Incarnation)>,
     /// Who heard whom say `vacant`.
     vacant: BTreeSet<(Incarnation, Incarnation)>,
-    /// The challenges of the present epoch: by whom, when.
-    challenges: BTreeMap<Incarnation, Time>,
+    /// The challenges of the present epoch: by whom, when first and when last.
+    challenges: BTreeMap<Incarnation, (Time, Time)>,
     /// When each server last heard the present holder, on its own clock.
     heard: BTreeMap<NodeId, (Incarnation, Time)>,
 }
@@ -215,7 +215,9 @@ impl RightfulMoves {
             "{name} writes a challenge that does not fit: {:?}, the epoch is {epoch}",
             step.now()
         );
-        let last = self.challenges.insert(by.incarnation, at);
+        let known = self.challenges.get(&by.incarnation).copied();
+        let (first, last) = known.map_or((at, None), |(first, last)| (first, Some(last)));
+        self.challenges.insert(by.incarnation, (first, at));
         let pause = percent(facts.times.challenge_pause, 60);
         // One whose answer was lost may have been carried out long after it was sent.
         let late = !facts.envelope.free_of(at, SOUND, envelope::STORE);
@@ -377,7 +379,7 @@ impl RightfulMoves {
             return Ok(());
         }
         let name = facts.name(written.by);
-        let Some(challenged) = self.challenges.get(&by) else {
+        let Some((first, challenged)) = self.challenges.get(&by) else {
             claim!(
                 NAME,
                 at,
@@ -416,7 +418,8 @@ impl RightfulMoves {
             "answer ignored",
             "{name} took the office at {at}, though its challenge of {challenged} was answered"
         );
-        let waited = at.since(*challenged);
+        // A claim that was carried out late may follow a later challenge.
+        let waited = at.since(*first);
         claim!(
             NAME,
             at,

@@ -2,7 +2,7 @@
 //! bad link or one bad server never ends two.
 //!
 //! Envelope: that the new roster lists its writer or somebody who lives: always. The rest: until a
-//! second fault of the schedule begins. Source: design.md 5; protocol.md F2, R4, R6.
+//! second fault of the schedule begins; two for one: where a lone oldest yields (`down-if-alone`). Source: design.md 5; protocol.md F2, R4, R6.
 
 use super::facts::Facts;
 use super::records::Change;
@@ -107,7 +107,7 @@ impl SomeoneSurvives {
         claim!(
             NAME,
             at,
-            as_told || !is_small(kind, *hits) || self.left_out.len() <= 1,
+            as_told || !(is_small(kind, *hits) && facts.down_if_alone) || self.left_out.len() <= 1,
             "two for one",
             "fault {index} is about one server or one link, but {:?} were left out",
             self.left_out

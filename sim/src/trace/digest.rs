@@ -4,10 +4,11 @@
 use super::hash::Hash64;
 use super::seen::{Ended, NodeId, Seen, Written};
 use doyen_core::gossip::Gossip;
-use doyen_core::identity::Identity;
+use doyen_core::identity::{Address, Identity};
 use doyen_core::input::Input;
 use doyen_core::output::{BeatPlan, Output};
 use doyen_core::process::ClusterView;
+use doyen_core::reachability::table::ReachabilityTable;
 use doyen_core::records::transaction::{
     CommitOutcome, Operation, Query, ReadOutcome, Stored, Transaction,
 };
@@ -43,10 +44,25 @@ impl Digest for str {
     }
 }
 
+impl Digest for Address {
+    #[allow(
+        clippy::cast_possible_truncation,
+        reason = "each half of the head is a word"
+    )]
+    fn digest(&self, hash: &mut Hash64) {
+        let head = self.head();
+        hash.word((head >> 64) as u64);
+        hash.word(head as u64);
+        if self.host_is_long() {
+            self.host().digest(hash);
+        }
+        hash.word(u64::from(self.port()));
+    }
+}
+
 impl Digest for Identity {
     fn digest(&self, hash: &mut Hash64) {
-        self.address.host().digest(hash);
-        hash.word(u64::from(self.address.port()));
+        self.address.digest(hash);
         hash.word(self.incarnation.0);
     }
 }
@@ -95,7 +111,18 @@ impl Content for Gossip {
             hash.word(member.status as u64);
             member.version.as_str().digest(hash);
         }
-        hash.debug(&self.reachability);
+        self.reachability.digest(hash);
+    }
+}
+
+impl Digest for ReachabilityTable {
+    fn digest(&self, hash: &mut Hash64) {
+        hash.word(self.rows().len() as u64);
+        for (observer, row) in self.rows() {
+            observer.digest(hash);
+            hash.word(row.version);
+            many(hash, row.unreachable.iter());
+        }
     }
 }
 
@@ -262,8 +289,7 @@ impl Digest for BeatPlan {
         self.beat.digest(hash);
         hash.word(self.targets.len() as u64);
         for (address, every) in &self.targets {
-            address.host().digest(hash);
-            hash.word(u64::from(address.port()));
+            address.digest(hash);
             hash.word(every.as_secs());
             hash.word(u64::from(every.subsec_nanos()));
         }

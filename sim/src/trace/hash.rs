@@ -37,11 +37,7 @@ impl Hash64 {
         for chunk in &mut chunks {
             self.word(chunk.try_into().map_or(0, u64::from_le_bytes));
         }
-        let mut last = [0; 8];
-        for (to, from) in last.iter_mut().zip(chunks.remainder()) {
-            *to = *from;
-        }
-        self.word(u64::from_le_bytes(last));
+        self.word(short(chunks.remainder()));
         self.word(bytes.len() as u64);
     }
 
@@ -49,7 +45,7 @@ impl Hash64 {
     pub fn debug(&mut self, value: &impl fmt::Debug) {
         let mut text = Text {
             hash: self,
-            word: [0; 8],
+            word: 0,
             filled: 0,
             length: 0,
         };
@@ -68,34 +64,62 @@ impl Hash64 {
     }
 }
 
+/// At most eight bytes as the low bytes of a word.
+fn short(bytes: &[u8]) -> u64 {
+    let shifted = |word: u64, by: usize| word << (8 * by);
+    let byte = |at: usize| {
+        bytes
+            .get(at)
+            .map_or(0, |byte| shifted(u64::from(*byte), at))
+    };
+    match (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
+        // Two halves that may overlap: where they do, they are equal.
+        (Some(low), Some(high)) => {
+            let high = u64::from(u32::from_le_bytes(*high));
+            u64::from(u32::from_le_bytes(*low)) | shifted(high, bytes.len() - 4)
+        }
+        _ => byte(0) | byte(1) | byte(2),
+    }
+}
+
 /// Gathers text into words, however it is cut into pieces.
 struct Text<'a> {
     hash: &'a mut Hash64,
-    word: [u8; 8],
-    filled: usize,
+    /// The bytes of the word that is not full yet, from the low end.
+    word: u64,
+    /// How many they are: fewer than 8.
+    filled: u32,
     length: u64,
 }
 
 impl Text<'_> {
     fn end(self) {
-        self.hash.word(u64::from_le_bytes(self.word));
+        self.hash.word(self.word);
         self.hash.word(self.length);
+    }
+
+    /// Takes at most eight bytes.
+    fn take(&mut self, bytes: &[u8]) {
+        let piece = short(bytes);
+        self.word |= piece << (8 * self.filled);
+        #[allow(clippy::cast_possible_truncation, reason = "at most eight")]
+        let filled = self.filled + bytes.len() as u32;
+        if filled < 8 {
+            self.filled = filled;
+            return;
+        }
+        self.hash.word(self.word);
+        // What did not fit; a shift by all 64 bits is no shift for the machine.
+        self.word = piece.checked_shr(64 - 8 * self.filled).unwrap_or(0);
+        self.filled = filled - 8;
     }
 }
 
 impl fmt::Write for Text<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        for byte in text.bytes() {
-            if let Some(place) = self.word.get_mut(self.filled) {
-                *place = byte;
-            }
-            self.filled += 1;
-            self.length += 1;
-            if self.filled == 8 {
-                self.hash.word(u64::from_le_bytes(self.word));
-                self.word = [0; 8];
-                self.filled = 0;
-            }
+        self.length += text.len() as u64;
+        for piece in text.as_bytes().chunks(8) {
+            self.take(piece);
         }
         Ok(())
     }
@@ -133,6 +157,19 @@ mod tests {
             let mut bytes = [0_u8; 64];
             bytes[bit / 8] |= 1 << (bit % 8);
             assert!(seen.insert(of(&bytes)), "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn text_hashes_as_its_bytes_do_when_its_last_word_is_not_full() {
+        let text = "one word after another, all of them in one piece or in several";
+        for length in (0..text.len()).filter(|length| !length.is_multiple_of(8)) {
+            for cut in 0..=length {
+                let mut hash = Hash64::default();
+                hash.debug(&format_args!("{}{}", &text[..cut], &text[cut..length]));
+                let whole = of(&text.as_bytes()[..length]);
+                assert_eq!(hash.value(), whole, "{length} bytes cut at {cut}");
+            }
         }
     }
 

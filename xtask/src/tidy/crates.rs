@@ -12,7 +12,7 @@ const ARROWS: [(&str, &[&str]); 6] = [
     ("doyen-runtime", &["doyen-core"]),
     ("doyen-sim", &["doyen-core", "doyen-runtime"]),
     ("doyen", &["doyen-core", "doyen-runtime"]),
-    ("doyen-tests", &["doyen-core"]),
+    ("doyen-tests", &["doyen-core", "doyen-sim"]),
     ("xtask", &["doyen-core", "doyen-tests"]),
 ];
 

@@ -3,7 +3,7 @@
 (() => {
   const picture = JSON.parse(document.getElementById("picture").textContent);
   const $ = (id) => document.getElementById(id);
-  const LABEL = 132, LANE = 84, RIGHT = 16, ROW = 17, ROWS_MAX = 5;
+  const LABEL = 156, LANE = 84, RIGHT = 16, ROW = 17, ROWS_MAX = 5;
   // Faults lie in rows of their own above the lanes, so that their words never overlap.
   const faultRows = [];
   const rowOf = picture.faults.map((fault) => {
@@ -184,13 +184,14 @@
       const [a, b] = span(x, tenure.from, tenure.to);
       text(fit(`holds the office · epoch ${tenure.epoch}`, b - a - 8), a + 4, top + 15, "#111", "left", `bold ${small}`);
     }
-    for (const life of lane.lives) {
+    lane.lives.forEach((life, one) => {
       const at = x(life.to);
-      if (!life.ended || at < LABEL || at > width - RIGHT) continue;
+      if (!life.ended || at < LABEL || at > width - RIGHT) return;
       text("✖", at, bar_y + 15, palette.bad, "center", "bold 17px sans-serif");
-      const words = fit(life.ended, 90);
+      const later = lane.lives[one + 1] ? x(lane.lives[one + 1].from) : width - RIGHT;
+      const words = fit(life.ended, Math.min(260, later - at - 12));
       text(words, at + 8, bar_y + 13, palette.bad, "left", small);
-    }
+    });
   }
   const faultColor = (fault, solid) => /cut|flap|swizzle/.test(fault.kind) ? (solid ? palette.bad : palette.cut) : solid ? palette.deed : palette.fault;
   function drawFaults(x) {
@@ -243,7 +244,7 @@
     for (const tick of x.ticks(Math.max(3, width / 110))) {
       const at = x(tick);
       if (at < LABEL || at > width - RIGHT) continue;
-      text(`${+(tick / 1e6).toPrecision(9)} s`, at, 14, palette.faint, "center");
+      text(`${+(tick / 1e6).toPrecision(9)} s`, at, 12, palette.faint, at < LABEL + 20 ? "left" : "center");
       pen.strokeStyle = palette.rule; pen.lineWidth = 0.5;
       pen.beginPath(); pen.moveTo(at, 20); pen.lineTo(at, height); pen.stroke();
     }
@@ -367,7 +368,7 @@
     stage.call(zoom.transform, d3.zoomIdentity.translate(width / 2 - x * zoomTo, 0).scale(zoomTo));
   };
   const whole = () => stage.call(zoom.transform, d3.zoomIdentity);
-  const toWrong = () => { if (wrong) { center(wrong.at, Math.max(transform.k, 8)); if (slice.length) select(slice[slice.length - 1]); } };
+  const toWrong = () => { if (!wrong) return; if (slice.length) select(slice[slice.length - 1]); center(wrong.at, Math.max(transform.k, 8)); };
   const toggle = (id) => { const box = $(id); if (box) { box.checked = !box.checked; box.dispatchEvent(new Event("change")); } };
   const press = {
     ArrowLeft: (e) => step(-1, e.shiftKey), ArrowRight: (e) => step(1, e.shiftKey),
