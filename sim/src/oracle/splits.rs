@@ -6,14 +6,14 @@
 //! | nobody acts before `stable-after`, but for a split that another announced (R4) | clocks true |
 //! | nobody is left out to whom, and to whose writer, nothing has happened | always |
 //! | nor by a writer to which nothing has happened but that it stood still, and that just woke (S5) | always |
-//! | `stable-after`, or the announcement, counts from when the writer was last connected with all (R4) | clocks true, all exchange beats |
+//! | `stable-after`, or the announcement, counts from when the writer was last connected with all (R4) | clocks true, all exchange beats, the writer runs and has the store |
 //! | a server that is dead is off the roster in time | nothing else goes wrong |
 //! | two sides of a clean cut are not both on the roster for longer than it takes | nothing else goes wrong, the store reached by all |
 //!
 //! Source: protocol.md R3 to R6; sbr.md 4.1 (keep-oldest).
 
 use super::envelope::{self, Trouble};
-use super::facts::{Facts, percent};
+use super::facts::{Facts, Life, percent};
 use super::records::{Change, Step};
 use super::report::claim;
 use super::splits_ears::Ears;
@@ -187,7 +187,10 @@ impl Splits {
         preferred: bool,
         facts: &Facts,
     ) -> Result<(), Violation> {
-        let Some(whole) = self.ears.whole(by) else {
+        // What was decided before may have been carried out long after: its time is not known.
+        let prompt = |life: &Life| facts.sound(life.node, facts.times.stable_after);
+        let prompt = facts.life(by.incarnation).is_some_and(prompt);
+        let Some(whole) = self.ears.whole(by).filter(|_| prompt) else {
             return Ok(());
         };
         let (own, others): (Vec<_>, Vec<_>) = self
