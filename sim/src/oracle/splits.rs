@@ -14,7 +14,7 @@
 
 use super::envelope::{self, Trouble};
 use super::facts::{Facts, percent};
-use super::records::{Change, Step};
+use super::records::{Change, Kind, Step, kind};
 use super::report::claim;
 use super::splits_ears::Ears;
 use super::{Oracle, Violation, kinds};
@@ -24,6 +24,7 @@ use doyen_core::identity::{Identity, Incarnation};
 use doyen_core::input::{Command, Input};
 use doyen_core::output::{ClusterEvent, Output};
 use doyen_core::records::cluster::{ClusterRecord, Generation, Roster};
+use doyen_core::records::transaction::{Operation, Transaction, TransactionId};
 use doyen_core::time::Time;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -43,6 +44,9 @@ pub(super) struct Splits {
     announced: BTreeMap<Incarnation, Time>,
     generation: Generation,
     ears: Ears,
+    /// Rosters that were sent and not yet carried out: when their writer, as it sent them, was last
+    /// connected with all. A commit may be carried out long after it was decided.
+    sent: BTreeMap<TransactionId, Option<Time>>,
 }
 
 impl Oracle for Splits {
@@ -51,7 +55,7 @@ impl Oracle for Splits {
     }
 
     fn listens(&self) -> u32 {
-        kinds::STORE | kinds::COMMAND | kinds::VIEWS | kinds::BEAT | kinds::EVENT
+        kinds::STORE | kinds::COMMAND | kinds::COMMIT | kinds::VIEWS | kinds::BEAT | kinds::EVENT
     }
 
     fn seen(&mut self, at: Time, seen: &Seen<'_>, facts: &Facts) -> Result<(), Violation> {
@@ -74,7 +78,12 @@ impl Oracle for Splits {
                 node,
                 output: Output::Event(ClusterEvent::Unreachable { member }),
             } => self.ears.forget(*node, member, facts),
+            Seen::Output {
+                node,
+                output: Output::Commit { transaction, .. },
+            } => self.sends(*node, transaction, facts),
             Seen::Store(written) => {
+                let sent = self.sent.remove(&written.transaction.id);
                 for change in &facts.changes {
                     match change {
                         Change::Split(step) => {
@@ -83,7 +92,10 @@ impl Oracle for Splits {
                                 self.announced.insert(written.by.incarnation, at);
                             }
                         }
-                        Change::Cluster(step) => self.changed(at, written.by, step, facts)?,
+                        Change::Cluster(step) => {
+                            let whole = sent.unwrap_or_else(|| self.ears.whole(written.by));
+                            self.changed(at, written.by, step, whole, facts)?;
+                        }
                         _ => {}
                     }
                 }
@@ -111,6 +123,7 @@ impl Splits {
         at: Time,
         by: &Identity,
         step: &Step<ClusterRecord>,
+        whole: Option<Time>,
         facts: &Facts,
     ) -> Result<(), Violation> {
         let (Some(old), Some(new)) = (step.was(), step.now()) else {
@@ -172,24 +185,36 @@ impl Splits {
                 "hasty",
                 "{name} left out {hasty:?} before stable-after: {trouble:?} was the first trouble"
             );
-            self.sees_whole(at, by, preferred, facts)?;
+            if let Some(whole) = whole {
+                self.sees_whole(at, by, preferred, whole, facts)?;
+            }
         }
         needless(at, by, &out, facts)
     }
 }
 
 impl Splits {
+    fn sends(&mut self, node: NodeId, transaction: &Transaction, facts: &Facts) {
+        let is_roster = |one: &Operation| {
+            matches!(one, Operation::Put { .. }) && kind(one.key()) == Kind::Cluster
+        };
+        if let Some(life) = facts.at_node(node)
+            && transaction.operations.iter().any(is_roster)
+        {
+            let whole = self.ears.whole(&life.identity);
+            self.sent.insert(transaction.id.clone(), whole);
+        }
+    }
+
     /// Whatever lets a side act began after it was last connected with all.
     fn sees_whole(
         &self,
         at: Time,
         by: &Identity,
         preferred: bool,
+        whole: Time,
         facts: &Facts,
     ) -> Result<(), Violation> {
-        let Some(whole) = self.ears.whole(by) else {
-            return Ok(());
-        };
         let (own, others): (Vec<_>, Vec<_>) = self
             .announced
             .iter()
