@@ -19,8 +19,12 @@ use doyen_core::records::job::JobState;
 use doyen_core::records::singleton::Epoch;
 use doyen_core::time::Time;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 const NAME: &str = "converges";
+/// While records still change, the end of it is near; a run that never comes to it is judged at
+/// its end.
+const PROGRESS: Duration = Duration::from_secs(10);
 
 /// See the module.
 #[derive(Debug)]
@@ -104,7 +108,8 @@ impl Converges {
         self.waits = membership.or_else(|| records(views, facts));
         // What was asked last has as much time as what was there when the calm began.
         let idle = calm.map(|calm| calm.min(at.since(facts.asked)));
-        let due = idle.is_some_and(|idle| idle > legitimacy::records_bound(facts));
+        let due = idle.is_some_and(|idle| idle > legitimacy::records_bound(facts))
+            && at.since(facts.progressed) > PROGRESS;
         claim!(
             NAME,
             at,

@@ -46,7 +46,8 @@ pub struct Trouble {
 /// The troubles of a run.
 #[derive(Clone, Debug, Default)]
 pub struct Envelope {
-    kinds: Vec<(Classes, bool)>,
+    /// Of each fault: what it touches, whether it lasts, whether it may hit others later.
+    kinds: Vec<(Classes, bool, bool)>,
     troubles: Vec<Trouble>,
 }
 
@@ -57,7 +58,7 @@ impl Envelope {
         Self {
             kinds: faults
                 .iter()
-                .map(|fault| (classes(&fault.kind), lasts(fault)))
+                .map(|fault| (classes(&fault.kind), lasts(fault), roams(&fault.kind)))
                 .collect(),
             troubles: Vec::new(),
         }
@@ -71,10 +72,12 @@ impl Envelope {
 
     /// A fault of the schedule begins or ends.
     pub fn fault(&mut self, at: Time, index: usize, begins: bool, hits: &[NodeId]) {
-        let (classes, lasts) = self.kinds.get(index).copied().unwrap_or((ANY, true));
+        let unknown = (ANY, true, true);
+        let (classes, lasts, roams) = self.kinds.get(index).copied().unwrap_or(unknown);
         if begins {
             let until = (!lasts).then_some(at);
-            self.add(Some(index), classes, hits.to_vec(), at, until);
+            let hits = if roams { Vec::new() } else { hits.to_vec() };
+            self.add(Some(index), classes, hits, at, until);
         } else {
             let open = |one: &&mut Trouble| one.index == Some(index);
             for trouble in self.troubles.iter_mut().filter(open) {
@@ -194,6 +197,14 @@ const fn lasts(fault: &Fault) -> bool {
         FaultKind::ClockStep { suspended, .. } => suspended || fault.until.is_some(),
         _ => true,
     }
+}
+
+/// Whether a fault comes again and again, and may hit another one each time that it does.
+const fn roams(kind: &FaultKind) -> bool {
+    matches!(
+        kind,
+        FaultKind::Flap { .. } | FaultKind::Swizzle { .. } | FaultKind::CrashLoop { .. }
+    )
 }
 
 /// What a kind of fault touches.

@@ -96,6 +96,8 @@ pub struct Facts {
     pub changes: Vec<Change>,
     /// When a client asked last.
     pub asked: Time,
+    /// When the records of contexts, calls and jobs last changed.
+    pub progressed: Time,
     /// Every driver that was started.
     pub launched: BTreeMap<Incarnation, Launched>,
     lives: Vec<Life>,
@@ -130,6 +132,7 @@ impl Facts {
             records: Records::default(),
             changes: Vec::new(),
             asked: Time::ZERO,
+            progressed: Time::ZERO,
             launched: BTreeMap::new(),
             lives: Vec::new(),
             by_incarnation: BTreeMap::new(),
@@ -342,6 +345,19 @@ impl Facts {
         if let CommitOutcome::Committed { stamp } = written.outcome {
             let by = written.by.incarnation;
             self.changes = self.records.commit(written.transaction, at, *stamp, by);
+            let progresses = |change: &Change| {
+                matches!(
+                    change,
+                    Change::Call(..)
+                        | Change::Context(..)
+                        | Change::Owner(..)
+                        | Change::Job(..)
+                        | Change::Done(..)
+                )
+            };
+            if self.changes.iter().any(progresses) {
+                self.progressed = at;
+            }
         }
     }
 }
