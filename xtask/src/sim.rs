@@ -38,7 +38,7 @@ impl Flavour {
             .any(|two| two == ["--engine", "madsim"]);
         if has("--conformance") || has("--engine=madsim") || engine {
             Self::Madsim
-        } else if has("--planted") {
+        } else if has("--planted") || has("--bug") {
             Self::Planted
         } else {
             Self::Direct
@@ -144,6 +144,7 @@ mod tests {
             ("replay 7 --engine=madsim", Flavour::Madsim),
             ("selfcheck --conformance", Flavour::Madsim),
             ("selfcheck --planted --bug canary", Flavour::Planted),
+            ("explain 11 --bug answers-once", Flavour::Planted),
         ] {
             let arguments: Vec<_> = line.split(' ').map(ToOwned::to_owned).collect();
             assert_eq!(Flavour::of(&arguments), flavour, "{line}");

@@ -161,18 +161,23 @@ impl Join {
         if !shared.followed.read {
             return false;
         }
-        if self.committing || self.retry_at.is_some_and(|at| shared.now < at) {
+        if self.committing {
+            return false;
+        }
+        let made = self.in_doubt.filter(|made| shared.generation() >= *made);
+        if made.is_some() {
+            // The roster does not list us, but one before it may have: then never again (F2).
+            return true;
+        }
+        if self.retry_at.is_some_and(|at| shared.now < at) {
             return false;
         }
         match shared.followed.cluster.clone() {
             None => self.found(shared),
             Some(cluster) => {
-                let generation = cluster.value.roster.generation;
-                let moved = |(named, _): (Generation, Time)| generation > named;
-                if self.in_doubt.is_some_and(|made| generation >= made) {
-                    // It does not list us, but one before it may have: then never again (F2).
-                    return true;
-                } else if self.joining.is_some_and(moved) {
+                let moved =
+                    |(named, _): (Generation, Time)| cluster.value.roster.generation > named;
+                if self.joining.is_some_and(moved) {
                     if planted!(JoinKeepsIncarnation) {
                         self.joining = None;
                         return false;

@@ -7,4 +7,5 @@ pub mod page;
 pub mod picture;
 pub mod record;
 pub mod slice;
+mod thin;
 mod words;

@@ -112,6 +112,7 @@ impl Recorder {
             what: violation.what.clone(),
         });
         super::slice::mark(&mut self.picture);
+        super::thin::thin_out(&mut self.picture.items);
         self.picture
     }
 

@@ -7,6 +7,8 @@ use std::collections::{BTreeSet, BinaryHeap};
 const WORK: [&str; 8] = [
     "job", "context", "call", "driver", "attempt", "engine", "key", "answer",
 ];
+/// The shortest id of a context, a job or a call; names of members are shorter.
+const ID_MIN: usize = 30;
 /// The most items that are called the cause; more than that explains nothing.
 const ITEMS_MAX: usize = 40;
 /// The fewest that it may have in a short run.
@@ -23,8 +25,8 @@ pub fn mark(picture: &mut Picture) {
         return;
     };
     let most = (picture.items.len() / SHARE).clamp(ITEMS_MIN, ITEMS_MAX);
-    let about_work = WORK.iter().any(|word| wrong.what.contains(word));
-    let starts = starts(picture, wrong.at, &wrong.what);
+    let topic = Topic::of(&wrong.what);
+    let starts = starts(picture, wrong.at, &wrong.what, &topic);
     // What the last step came from is told, be it routine.
     let last = starts
         .iter()
@@ -34,19 +36,55 @@ pub fn mark(picture: &mut Picture) {
     let mut seen: BTreeSet<ItemId> = starts.iter().copied().collect();
     let mut next: BinaryHeap<ItemId> = starts.iter().copied().collect();
     let mut chosen: Vec<ItemId> = starts.clone();
+    let mut asked: BTreeSet<ItemId> = BTreeSet::new();
     while let Some(id) = next.pop() {
         if chosen.len() >= most {
             break;
         }
         let item = &picture.items[id];
-        let told = about_work || !is_work(item);
-        if !starts.contains(&id) && told && (!is_routine(item) || last.contains(&id)) {
+        let is_start = starts.contains(&id);
+        let told = is_start || topic.includes(item) || asked.contains(&id);
+        if !is_start && told && (!is_routine(item) || last.contains(&id)) {
             chosen.push(id);
         }
-        next.extend(item.causes.iter().filter(|cause| seen.insert(**cause)));
+        for cause in item.causes.iter().filter(|cause| seen.insert(**cause)) {
+            next.push(*cause);
+            // Who asked does not know the id yet that the answer will name.
+            if told && picture.items[*cause].kind == ItemKind::Call {
+                asked.insert(*cause);
+            }
+        }
     }
     for id in chosen {
         picture.items[id].in_slice = true;
+    }
+}
+
+/// What a violation is about.
+struct Topic {
+    /// Contexts, jobs and calls; otherwise the office and the roster.
+    is_work: bool,
+    /// The ids that it names, as texts and details have them.
+    ids: Vec<String>,
+}
+
+impl Topic {
+    fn of(what: &str) -> Self {
+        let ids = names_in(what);
+        Self {
+            is_work: WORK.iter().any(|word| what.contains(word)),
+            ids: ids.into_iter().filter(|id| id.len() >= ID_MIN).collect(),
+        }
+    }
+
+    /// Whether an item may have to do with it.
+    fn includes(&self, item: &Item) -> bool {
+        if !is_work(item) {
+            return true;
+        }
+        let names =
+            |id: &String| item.text.contains(id.as_str()) || item.detail.contains(id.as_str());
+        self.is_work && (self.ids.is_empty() || self.ids.iter().any(names))
     }
 }
 
@@ -80,23 +118,26 @@ fn is_routine(item: &Item) -> bool {
 }
 
 /// The last decisive item before the violation, and the last ones that share a name with it.
-fn starts(picture: &Picture, at: u64, what: &str) -> Vec<ItemId> {
+fn starts(picture: &Picture, at: u64, what: &str, topic: &Topic) -> Vec<ItemId> {
     let names = names_in(what);
     let before = || {
         let happened = picture.items.iter().enumerate().rev();
         happened.filter(|(_, item)| item.at <= at && item.kind != ItemKind::Message)
     };
     let speaks = |text: &str| names.iter().any(|name| text.contains(name.as_str()));
-    // What was seen last is what showed it; then the latest that speak of what it names, those
-    // whose own words do before those whose details do.
-    let about_work = WORK.iter().any(|word| what.contains(word));
-    let told = move |item: &Item| !is_routine(item) && (about_work || !is_work(item));
+    let told = |item: &Item| !is_routine(item) && topic.includes(item);
     let decisive = || before().filter(|(_, item)| told(item));
-    let mut starts: Vec<ItemId> = decisive().map(|(id, _)| id).take(1).collect();
+    // What happened in the instant of the violation is what showed it; then the latest that speak
+    // of what it names, those whose own words do and those whose details do.
+    let shown = decisive().filter(|(_, item)| item.at == at);
+    let mut starts: Vec<ItemId> = shown.map(|(id, _)| id).take(1).collect();
     let by_text = decisive().filter(|(_, item)| speaks(&item.text));
     starts.extend(by_text.map(|(id, _)| id).take(STARTS_MAX / 2));
     let by_detail = decisive().filter(|(_, item)| speaks(&item.detail));
     starts.extend(by_detail.map(|(id, _)| id).take(STARTS_MAX / 2));
+    if starts.is_empty() {
+        starts.extend(decisive().map(|(id, _)| id).take(1));
+    }
     starts.sort_unstable();
     starts.dedup();
     starts
@@ -161,6 +202,38 @@ mod tests {
             item(200, ItemKind::Accepted, "put job j-17 later", &[3]),
         ];
         assert_eq!(sliced(items, "job j-17 is lost"), [0, 2]);
+    }
+
+    #[test]
+    fn what_is_said_of_the_office_leaves_jobs_and_routine_out_but_for_the_last_causes() {
+        let items = vec![
+            item(1, ItemKind::Accepted, "writes singleton (epoch 1, s1)", &[]),
+            item(2, ItemKind::Accepted, "writes job 17 (RUNNING)", &[0]),
+            item(3, ItemKind::Message, "gossip", &[1]),
+            item(4, ItemKind::Accepted, "writes pulse 1/6", &[3]),
+            item(5, ItemKind::Accepted, "writes pulse 1/7", &[2, 3]),
+            item(
+                100,
+                ItemKind::Accepted,
+                "writes singleton (epoch 2, s2)",
+                &[4],
+            ),
+        ];
+        assert_eq!(sliced(items, "s2 took the office from s1"), [0, 4, 5]);
+    }
+
+    #[test]
+    fn what_is_said_of_a_call_leaves_other_calls_out_but_not_who_asked() {
+        let id = "018bcfe5-bf00-7a1c-a8b8-860278bd3540";
+        let writes = format!("writes call {id}");
+        let items = vec![
+            item(1, ItemKind::Call, "to create context c1", &[]),
+            item(2, ItemKind::Call, "to create context c2", &[]),
+            item(3, ItemKind::Accepted, "writes call of c1", &[0]),
+            item(4, ItemKind::Accepted, &writes, &[1, 2]),
+            item(100, ItemKind::Accepted, &writes, &[3]),
+        ];
+        assert_eq!(sliced(items, &format!("call {id} is lost")), [1, 3, 4]);
     }
 
     #[test]

@@ -20,8 +20,12 @@ pub(super) fn cut(what: &impl Debug) -> String {
     shorten(format!("{what:?}"), DETAIL_MAX)
 }
 
-fn shorten(mut text: String, max: usize) -> String {
+/// A text of at most so many bytes, and a mark when it was longer.
+pub(super) fn shorten(mut text: String, max: usize) -> String {
     if text.len() > max {
+        if max == 0 {
+            return String::new();
+        }
         let end = (0..=max).rev().find(|at| text.is_char_boundary(*at));
         text.truncate(end.unwrap_or_default());
         text.push('…');

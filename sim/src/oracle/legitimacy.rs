@@ -120,8 +120,13 @@ pub fn records_bound(facts: &Facts) -> Duration {
     bound
 }
 
-/// Whether some attempt is over that the holder cannot prove dead: it ran on another host (E6, E8).
+/// Whether some attempt is over that the holder cannot prove dead, since it ran on another host; or
+/// was ended just now, perhaps by time: nobody owns it any more, so its host is not known (E6, E8).
 fn unproved(facts: &Facts) -> bool {
+    let contexts = &facts.records.contexts;
+    if contexts.values().any(|one| one.value.ending.is_some()) {
+        return true;
+    }
     let holder = facts
         .holder()
         .map(|one| facts.name(one))
@@ -138,8 +143,10 @@ fn unproved(facts: &Facts) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::oracle::history::{History, server};
+    use crate::oracle::history::{History, context_record, layout, owner, server};
     use crate::oracle::no_panic::NoPanic;
+    use doyen_core::identity::ContextId;
+    use doyen_core::records::encode;
 
     #[test]
     fn who_has_no_server_or_no_time_is_rightly_stuck() {
@@ -179,5 +186,24 @@ mod tests {
         let mut history = History::new(NoPanic, vec![]);
         history.begins(3, 1);
         assert!(membership_bound(&history.facts) > first);
+    }
+
+    #[test]
+    fn an_attempt_that_time_has_ended_had_the_time_of_a_lost_driver() {
+        let mut history = History::cluster(NoPanic, vec![]);
+        history.creates_context(&server(1, 1), "c");
+        let starting = records_bound(&history.facts);
+        let (id, layout) = (ContextId::new("c"), layout());
+        let mut record = context_record("c", ContextState::Running, None);
+        record.ending = Some(ContextState::Killed);
+        let records = &history.facts.records;
+        let versions = (records.owners[&id].version, records.contexts[&id].version);
+        let transaction = history
+            .fenced()
+            .put(layout.owner(&id), owner(2, None), versions.0)
+            .put(layout.context(&id), encode(&record), versions.1);
+        history.writes(&server(1, 1), &transaction);
+        let lost = history.facts.times.driver_lost_after;
+        assert_eq!(records_bound(&history.facts), starting + lost);
     }
 }

@@ -102,10 +102,12 @@ impl SomeoneSurvives {
         let Some(kind) = facts.faults.get(*index) else {
             return Ok(());
         };
+        // With `down-if-alone` off a lone oldest ends all others, as it was told to.
+        let as_told = !facts.down_if_alone;
         claim!(
             NAME,
             at,
-            !(is_small(kind, *hits) && facts.down_if_alone) || self.left_out.len() <= 1,
+            as_told || !(is_small(kind, *hits) && facts.down_if_alone) || self.left_out.len() <= 1,
             "two for one",
             "fault {index} is about one server or one link, but {:?} were left out",
             self.left_out

@@ -283,7 +283,7 @@ fn f2_who_may_have_been_listed_without_knowing_comes_again_as_another() {
         world.run();
         world.slow_reads = false;
         world.release_reads();
-        world.pass(secs(2));
+        world.pass(ms(600));
         assert_eq!(world.stops, [StopReason::Reincarnate], "{say:?}");
     }
 }
