@@ -1,6 +1,6 @@
 //! Bugs that can be planted on purpose, to see whether the simulator finds them.
 //!
-//! They exist only with the feature `planted`, which no release has; without it [`planted!`] is
+//! They exist only with the feature `planted`, which no release has; without it `planted!` is
 //! `false` and the compiler removes each place. At most one is planted at a time, for the thread
 //! that runs the trial.
 

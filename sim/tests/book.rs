@@ -145,6 +145,25 @@ fn every_planted_bug_has_its_row() {
 }
 
 #[test]
+fn the_book_says_what_ci_simulates() {
+    let source = fs::read_to_string(root().join("xtask/src/ci.rs")).unwrap();
+    let (_, list) = source.split_once("const SIMULATIONS").unwrap();
+    let (list, _) = list.split_once("];").unwrap();
+    let page = page("trust.md");
+    let mut seen = 0;
+    for line in list.lines() {
+        if let [_, name, _, arguments, _] = line.split('"').collect::<Vec<_>>()[..] {
+            has_row(&page, "trust.md", &format!("| {name} | `{arguments}` |"));
+            seen += 1;
+        }
+    }
+    assert!(
+        seen >= 5,
+        "{seen} simulations were read out of xtask/src/ci.rs"
+    );
+}
+
+#[test]
 fn every_schedule_that_the_book_shows_can_be_read() {
     let mut seen = 0;
     for entry in fs::read_dir(root().join("docs/src/simulation")).unwrap() {

@@ -6,7 +6,7 @@
 //! | nobody acts before `stable-after`, but for a split that another announced (R4) | clocks true |
 //! | nobody is left out to whom, and to whose writer, nothing has happened | always |
 //! | nor by a writer to which nothing has happened but that it stood still, and that just woke (S5) | always |
-//! | `stable-after`, or the announcement, counts from when the writer was last connected with all (R4) | clocks true, all exchange beats |
+//! | `stable-after`, or the announcement, counts from when the writer was last connected with all (R4) | clocks true, all exchange beats, the writer runs and has the store |
 //! | a server that is dead is off the roster in time | nothing else goes wrong |
 //! | two sides of a clean cut are not both on the roster for longer than it takes | nothing else goes wrong, the store reached by all |
 //!
