@@ -25,7 +25,9 @@ pub const STORE: Classes = 1 << 4;
 pub const LAUNCH: Classes = 1 << 5;
 /// An orderly start or leave.
 pub const ORDERLY: Classes = 1 << 6;
-/// Everything.
+/// A process stopped itself, or was started again after it did: what the cluster does to itself.
+pub const SELF: Classes = 1 << 7;
+/// Everything that comes from outside.
 pub const ANY: Classes = 0x7f;
 
 /// One trouble.
@@ -132,6 +134,17 @@ impl Envelope {
     pub fn calm_since(&self) -> Option<Time> {
         let mut last = Time::ZERO;
         for trouble in &self.troubles {
+            last = last.max(trouble.until?);
+        }
+        Some(last)
+    }
+
+    /// Since when nothing from outside is about, whatever the cluster has done to itself since.
+    #[must_use]
+    pub fn healed_since(&self) -> Option<Time> {
+        let mut last = Time::ZERO;
+        let outside = self.troubles.iter().filter(|one| one.classes & SELF == 0);
+        for trouble in outside {
             last = last.max(trouble.until?);
         }
         Some(last)
@@ -331,6 +344,15 @@ mod tests {
         envelope.fault(at(16), 1, false, &[]);
         assert_eq!(envelope.troubled_since(at(20), gap), Some(at(10)));
         assert_eq!(envelope.troubled_since(at(30), gap), None);
+    }
+
+    #[test]
+    fn what_the_cluster_does_to_itself_ends_the_calm_but_not_the_heal() {
+        let mut envelope = Envelope::new(&[]);
+        envelope.moment(at(1), DEATH, NodeId(1));
+        envelope.moment(at(5), ORDERLY | SELF, NodeId(1));
+        assert_eq!(envelope.calm_since(), Some(at(5)));
+        assert_eq!(envelope.healed_since(), Some(at(1)));
     }
 
     #[test]

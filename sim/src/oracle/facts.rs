@@ -279,6 +279,10 @@ impl Facts {
     }
 
     fn began(&mut self, at: Time, node: NodeId, name: &str, identity: &Identity, role: Role) {
+        let before = self
+            .last_at_node(node)
+            .and_then(|life| life.stopped.as_ref());
+        let again = before.is_some_and(by_itself);
         let index = self.lives.len();
         self.lives.push(Life {
             node,
@@ -294,7 +298,8 @@ impl Facts {
         self.by_incarnation.insert(identity.incarnation, index);
         self.by_node.insert(node, index);
         if role == Role::Server {
-            self.envelope.moment(at, envelope::ORDERLY, node);
+            let itself = if again { envelope::SELF } else { 0 };
+            self.envelope.moment(at, envelope::ORDERLY | itself, node);
         }
     }
 
@@ -310,6 +315,9 @@ impl Facts {
         let classes = match (life.role, how) {
             (Role::Driver, Ended::Stopped(_)) => return,
             (_, Ended::Killed) => envelope::DEATH,
+            (Role::Server, Ended::Stopped(reason)) if by_itself(reason) => {
+                envelope::ORDERLY | envelope::SELF
+            }
             (Role::Server, Ended::Stopped(_)) => envelope::ORDERLY,
         };
         self.envelope.moment(at, classes, node);
@@ -359,5 +367,15 @@ impl Facts {
                 self.progressed = at;
             }
         }
+    }
+}
+
+/// Whether a server stopped without having been asked to.
+const fn by_itself(reason: &StopReason) -> bool {
+    match reason {
+        StopReason::LeftOut { .. }
+        | StopReason::ClusterChanged { .. }
+        | StopReason::Reincarnate => true,
+        StopReason::Left | StopReason::DriverDone | StopReason::DriverFenced { .. } => false,
     }
 }

@@ -42,6 +42,8 @@ pub(super) struct Splits {
     leaving: BTreeSet<Incarnation>,
     /// The announcements of the current generation: by whom, when.
     announced: BTreeMap<Incarnation, Time>,
+    /// Those whose writer was told that they were made: it waits from then on.
+    told: BTreeMap<Incarnation, Time>,
     generation: Generation,
     ears: Ears,
     /// Rosters that were sent and not yet carried out: when their writer, as it sent them, was last
@@ -90,6 +92,9 @@ impl Oracle for Splits {
                             if let Some(split) = step.now().filter(|one| one.writer.is_some()) {
                                 self.turn(split.generation);
                                 self.announced.insert(written.by.incarnation, at);
+                                if written.told {
+                                    self.told.insert(written.by.incarnation, at);
+                                }
                             }
                         }
                         Change::Cluster(step) => {
@@ -115,6 +120,7 @@ impl Splits {
         if self.generation != generation {
             self.generation = generation;
             self.announced.clear();
+            self.told.clear();
         }
     }
 
@@ -147,7 +153,7 @@ impl Splits {
             new.generation
         );
         let kept: BTreeSet<Identity> = new.listed.iter().cloned().collect();
-        let announced = self.announced.get(&by.incarnation).copied();
+        let announced = self.told.get(&by.incarnation).copied();
         let preferred = is_preferred(old, &kept, facts.down_if_alone);
         claim!(
             NAME,
@@ -215,13 +221,11 @@ impl Splits {
         whole: Time,
         facts: &Facts,
     ) -> Result<(), Violation> {
-        let (own, others): (Vec<_>, Vec<_>) = self
-            .announced
-            .iter()
-            .partition(|(one, _)| **one == by.incarnation);
-        let own = own.first().map(|(_, at)| **at).filter(|_| !preferred);
+        let own = self.told.get(&by.incarnation).copied();
+        let own = own.filter(|_| !preferred);
         // One of another may be read a little after it was made.
-        let hurried = others.iter().any(|(_, at)| at.after(ROOM) >= whole);
+        let mut others = self.announced.iter();
+        let hurried = others.any(|(one, at)| *one != by.incarnation && at.after(ROOM) >= whole);
         let stable = percent(facts.times.stable_after, 98);
         let name = facts.name(by);
         claim!(
