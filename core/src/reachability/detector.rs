@@ -59,6 +59,12 @@ impl Detector {
         true
     }
 
+    /// Whether nobody new can be followed before somebody is forgotten.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.records.len() >= FOLLOWED_MAX
+    }
+
     /// Begins to count the silence of a member that was never heard, so that one that never beats
     /// is noticed too. Changes nothing for one that is followed already.
     pub fn expect(&mut self, now: Time, identity: &Identity) {

@@ -23,6 +23,10 @@ impl ServerProcess {
         if beat.generation > self.shared.generation() || beat.epoch > self.shared.epoch() {
             self.follow.want(&mut self.shared);
         }
+        if self.detector.is_full() {
+            // The many lives of a server that dies again and again, without a change of the roster.
+            self.forget_the_removed();
+        }
         if self.detector.record(self.shared.now, beat) {
             self.singleton.heard(&self.shared, &from, vacant);
         }

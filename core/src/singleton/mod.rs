@@ -144,7 +144,7 @@ impl Singleton {
         let wait = turn(shared, seen)?;
         let reasons = [
             self.proof.as_ref().map(|(_, at)| at.after(wait)),
-            self.vacant_since.map(|at| at.after(wait)),
+            self.vacant_at(shared).map(|at| at.after(wait)),
             self.challenged.as_ref().map_or_else(
                 || Some(self.challenge_due(shared, wait)),
                 |challenged| challenged.claim_at,
@@ -250,7 +250,7 @@ impl Singleton {
         let due = |at: Option<Time>| at.is_some_and(|at| shared.now >= at.after(wait));
         if due(self.proof.as_ref().map(|(_, at)| *at)) {
             self.claim(shared, TakenBy::Proof, None);
-        } else if due(self.vacant_since) {
+        } else if due(self.vacant_at(shared)) {
             self.claim(shared, TakenBy::Vacancy, None);
         } else if let Some(challenged) = self.challenged.clone() {
             if challenged.epoch != shared.epoch() {
@@ -262,6 +262,16 @@ impl Singleton {
         } else if shared.now >= self.challenge_due(shared, wait) {
             self.challenge(shared);
         }
+    }
+
+    /// Since when the holder is known to be vacant (S7). Its word may have been kept back on the way:
+    /// a holder that raised `pulse` a moment ago has the store.
+    fn vacant_at(&self, shared: &Shared) -> Option<Time> {
+        let without = shared
+            .followed
+            .pulse_moved
+            .after(shared.times().vacant_after);
+        self.vacant_since.map(|at| at.max(without))
     }
 
     /// When silence or a standing `pulse` is reason to challenge (S5, S6).

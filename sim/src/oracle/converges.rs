@@ -19,8 +19,12 @@ use doyen_core::records::job::JobState;
 use doyen_core::records::singleton::Epoch;
 use doyen_core::time::Time;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 const NAME: &str = "converges";
+/// While records still change, the end of it is near; a run that never comes to it is judged at
+/// its end.
+const PROGRESS: Duration = Duration::from_secs(10);
 
 /// See the module.
 #[derive(Debug)]
@@ -81,7 +85,8 @@ impl Converges {
         facts: &Facts,
     ) -> Result<(), Violation> {
         let healed = matches!(facts.phase.0, Phase::Converge | Phase::Final);
-        let calm = facts.envelope.calm_since().map(|since| at.since(since));
+        // However often servers have ended and begun by themselves since.
+        let calm = facts.envelope.healed_since().map(|since| at.since(since));
         let membership_due = calm.is_some_and(|calm| calm > legitimacy::membership_bound(facts));
         if !healed && !membership_due {
             return Ok(());
@@ -104,7 +109,8 @@ impl Converges {
         self.waits = membership.or_else(|| records(views, facts));
         // What was asked last has as much time as what was there when the calm began.
         let idle = calm.map(|calm| calm.min(at.since(facts.asked)));
-        let due = idle.is_some_and(|idle| idle > legitimacy::records_bound(facts));
+        let due = idle.is_some_and(|idle| idle > legitimacy::records_bound(facts))
+            && at.since(facts.progressed) > PROGRESS;
         claim!(
             NAME,
             at,

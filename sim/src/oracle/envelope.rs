@@ -25,7 +25,9 @@ pub const STORE: Classes = 1 << 4;
 pub const LAUNCH: Classes = 1 << 5;
 /// An orderly start or leave.
 pub const ORDERLY: Classes = 1 << 6;
-/// Everything.
+/// A process stopped itself, or was started again after it did: what the cluster does to itself.
+pub const SELF: Classes = 1 << 7;
+/// Everything that comes from outside.
 pub const ANY: Classes = 0x7f;
 
 /// One trouble.
@@ -46,7 +48,8 @@ pub struct Trouble {
 /// The troubles of a run.
 #[derive(Clone, Debug, Default)]
 pub struct Envelope {
-    kinds: Vec<(Classes, bool)>,
+    /// Of each fault: what it touches, whether it lasts, whether it may hit others later.
+    kinds: Vec<(Classes, bool, bool)>,
     troubles: Vec<Trouble>,
 }
 
@@ -57,7 +60,7 @@ impl Envelope {
         Self {
             kinds: faults
                 .iter()
-                .map(|fault| (classes(&fault.kind), lasts(fault)))
+                .map(|fault| (classes(&fault.kind), lasts(fault), roams(&fault.kind)))
                 .collect(),
             troubles: Vec::new(),
         }
@@ -71,10 +74,12 @@ impl Envelope {
 
     /// A fault of the schedule begins or ends.
     pub fn fault(&mut self, at: Time, index: usize, begins: bool, hits: &[NodeId]) {
-        let (classes, lasts) = self.kinds.get(index).copied().unwrap_or((ANY, true));
+        let unknown = (ANY, true, true);
+        let (classes, lasts, roams) = self.kinds.get(index).copied().unwrap_or(unknown);
         if begins {
             let until = (!lasts).then_some(at);
-            self.add(Some(index), classes, hits.to_vec(), at, until);
+            let hits = if roams { Vec::new() } else { hits.to_vec() };
+            self.add(Some(index), classes, hits, at, until);
         } else {
             let open = |one: &&mut Trouble| one.index == Some(index);
             for trouble in self.troubles.iter_mut().filter(open) {
@@ -129,6 +134,17 @@ impl Envelope {
     pub fn calm_since(&self) -> Option<Time> {
         let mut last = Time::ZERO;
         for trouble in &self.troubles {
+            last = last.max(trouble.until?);
+        }
+        Some(last)
+    }
+
+    /// Since when nothing from outside is about, whatever the cluster has done to itself since.
+    #[must_use]
+    pub fn healed_since(&self) -> Option<Time> {
+        let mut last = Time::ZERO;
+        let outside = self.troubles.iter().filter(|one| one.classes & SELF == 0);
+        for trouble in outside {
             last = last.max(trouble.until?);
         }
         Some(last)
@@ -194,6 +210,14 @@ const fn lasts(fault: &Fault) -> bool {
         FaultKind::ClockStep { suspended, .. } => suspended || fault.until.is_some(),
         _ => true,
     }
+}
+
+/// Whether a fault comes again and again, and may hit another one each time that it does.
+const fn roams(kind: &FaultKind) -> bool {
+    matches!(
+        kind,
+        FaultKind::Flap { .. } | FaultKind::Swizzle { .. } | FaultKind::CrashLoop { .. }
+    )
 }
 
 /// What a kind of fault touches.
@@ -320,6 +344,15 @@ mod tests {
         envelope.fault(at(16), 1, false, &[]);
         assert_eq!(envelope.troubled_since(at(20), gap), Some(at(10)));
         assert_eq!(envelope.troubled_since(at(30), gap), None);
+    }
+
+    #[test]
+    fn what_the_cluster_does_to_itself_ends_the_calm_but_not_the_heal() {
+        let mut envelope = Envelope::new(&[]);
+        envelope.moment(at(1), DEATH, NodeId(1));
+        envelope.moment(at(5), ORDERLY | SELF, NodeId(1));
+        assert_eq!(envelope.calm_since(), Some(at(5)));
+        assert_eq!(envelope.healed_since(), Some(at(1)));
     }
 
     #[test]

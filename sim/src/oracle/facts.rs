@@ -96,6 +96,8 @@ pub struct Facts {
     pub changes: Vec<Change>,
     /// When a client asked last.
     pub asked: Time,
+    /// When the records of contexts, calls and jobs last changed.
+    pub progressed: Time,
     /// Every driver that was started.
     pub launched: BTreeMap<Incarnation, Launched>,
     lives: Vec<Life>,
@@ -130,6 +132,7 @@ impl Facts {
             records: Records::default(),
             changes: Vec::new(),
             asked: Time::ZERO,
+            progressed: Time::ZERO,
             launched: BTreeMap::new(),
             lives: Vec::new(),
             by_incarnation: BTreeMap::new(),
@@ -276,6 +279,10 @@ impl Facts {
     }
 
     fn began(&mut self, at: Time, node: NodeId, name: &str, identity: &Identity, role: Role) {
+        let before = self
+            .last_at_node(node)
+            .and_then(|life| life.stopped.as_ref());
+        let again = before.is_some_and(by_itself);
         let index = self.lives.len();
         self.lives.push(Life {
             node,
@@ -291,7 +298,8 @@ impl Facts {
         self.by_incarnation.insert(identity.incarnation, index);
         self.by_node.insert(node, index);
         if role == Role::Server {
-            self.envelope.moment(at, envelope::ORDERLY, node);
+            let itself = if again { envelope::SELF } else { 0 };
+            self.envelope.moment(at, envelope::ORDERLY | itself, node);
         }
     }
 
@@ -307,6 +315,9 @@ impl Facts {
         let classes = match (life.role, how) {
             (Role::Driver, Ended::Stopped(_)) => return,
             (_, Ended::Killed) => envelope::DEATH,
+            (Role::Server, Ended::Stopped(reason)) if by_itself(reason) => {
+                envelope::ORDERLY | envelope::SELF
+            }
             (Role::Server, Ended::Stopped(_)) => envelope::ORDERLY,
         };
         self.envelope.moment(at, classes, node);
@@ -342,6 +353,29 @@ impl Facts {
         if let CommitOutcome::Committed { stamp } = written.outcome {
             let by = written.by.incarnation;
             self.changes = self.records.commit(written.transaction, at, *stamp, by);
+            let progresses = |change: &Change| {
+                matches!(
+                    change,
+                    Change::Call(..)
+                        | Change::Context(..)
+                        | Change::Owner(..)
+                        | Change::Job(..)
+                        | Change::Done(..)
+                )
+            };
+            if self.changes.iter().any(progresses) {
+                self.progressed = at;
+            }
         }
+    }
+}
+
+/// Whether a server stopped without having been asked to.
+const fn by_itself(reason: &StopReason) -> bool {
+    match reason {
+        StopReason::LeftOut { .. }
+        | StopReason::ClusterChanged { .. }
+        | StopReason::Reincarnate => true,
+        StopReason::Left | StopReason::DriverDone | StopReason::DriverFenced { .. } => false,
     }
 }

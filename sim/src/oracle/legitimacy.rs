@@ -26,7 +26,7 @@ pub fn judge(at: Time, facts: &Facts) -> Stuck {
     if let Some(why) = excuse(facts) {
         return Stuck::Rightly(why);
     }
-    let Some(calm) = facts.envelope.calm_since() else {
+    let Some(calm) = facts.envelope.healed_since() else {
         return Stuck::Rightly("something still goes wrong".to_owned());
     };
     let (had, needs) = (at.since(calm.max(facts.asked)), records_bound(facts));

@@ -13,8 +13,8 @@
 //! Source: protocol.md R3 to R6; sbr.md 4.1 (keep-oldest).
 
 use super::envelope::{self, Trouble};
-use super::facts::{Facts, Life, percent};
-use super::records::{Change, Step};
+use super::facts::{Facts, percent};
+use super::records::{Change, Kind, Step, kind};
 use super::report::claim;
 use super::splits_ears::Ears;
 use super::{Oracle, Violation, kinds};
@@ -24,6 +24,7 @@ use doyen_core::identity::{Identity, Incarnation};
 use doyen_core::input::{Command, Input};
 use doyen_core::output::{ClusterEvent, Output};
 use doyen_core::records::cluster::{ClusterRecord, Generation, Roster};
+use doyen_core::records::transaction::{Operation, Transaction, TransactionId};
 use doyen_core::time::Time;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -41,8 +42,13 @@ pub(super) struct Splits {
     leaving: BTreeSet<Incarnation>,
     /// The announcements of the current generation: by whom, when.
     announced: BTreeMap<Incarnation, Time>,
+    /// Those whose writer was told that they were made: it waits from then on.
+    told: BTreeMap<Incarnation, Time>,
     generation: Generation,
     ears: Ears,
+    /// Rosters that were sent and not yet carried out: when their writer, as it sent them, was last
+    /// connected with all. A commit may be carried out long after it was decided.
+    sent: BTreeMap<TransactionId, Option<Time>>,
 }
 
 impl Oracle for Splits {
@@ -51,7 +57,7 @@ impl Oracle for Splits {
     }
 
     fn listens(&self) -> u32 {
-        kinds::STORE | kinds::COMMAND | kinds::VIEWS | kinds::BEAT | kinds::EVENT
+        kinds::STORE | kinds::COMMAND | kinds::COMMIT | kinds::VIEWS | kinds::BEAT | kinds::EVENT
     }
 
     fn seen(&mut self, at: Time, seen: &Seen<'_>, facts: &Facts) -> Result<(), Violation> {
@@ -74,16 +80,27 @@ impl Oracle for Splits {
                 node,
                 output: Output::Event(ClusterEvent::Unreachable { member }),
             } => self.ears.forget(*node, member, facts),
+            Seen::Output {
+                node,
+                output: Output::Commit { transaction, .. },
+            } => self.sends(*node, transaction, facts),
             Seen::Store(written) => {
+                let sent = self.sent.remove(&written.transaction.id);
                 for change in &facts.changes {
                     match change {
                         Change::Split(step) => {
                             if let Some(split) = step.now().filter(|one| one.writer.is_some()) {
                                 self.turn(split.generation);
                                 self.announced.insert(written.by.incarnation, at);
+                                if written.told {
+                                    self.told.insert(written.by.incarnation, at);
+                                }
                             }
                         }
-                        Change::Cluster(step) => self.changed(at, written.by, step, facts)?,
+                        Change::Cluster(step) => {
+                            let whole = sent.unwrap_or_else(|| self.ears.whole(written.by));
+                            self.changed(at, written.by, step, whole, facts)?;
+                        }
                         _ => {}
                     }
                 }
@@ -103,6 +120,7 @@ impl Splits {
         if self.generation != generation {
             self.generation = generation;
             self.announced.clear();
+            self.told.clear();
         }
     }
 
@@ -111,6 +129,7 @@ impl Splits {
         at: Time,
         by: &Identity,
         step: &Step<ClusterRecord>,
+        whole: Option<Time>,
         facts: &Facts,
     ) -> Result<(), Violation> {
         let (Some(old), Some(new)) = (step.was(), step.now()) else {
@@ -134,7 +153,7 @@ impl Splits {
             new.generation
         );
         let kept: BTreeSet<Identity> = new.listed.iter().cloned().collect();
-        let announced = self.announced.get(&by.incarnation).copied();
+        let announced = self.told.get(&by.incarnation).copied();
         let preferred = is_preferred(old, &kept, facts.down_if_alone);
         claim!(
             NAME,
@@ -172,34 +191,41 @@ impl Splits {
                 "hasty",
                 "{name} left out {hasty:?} before stable-after: {trouble:?} was the first trouble"
             );
-            self.sees_whole(at, by, preferred, facts)?;
+            if let Some(whole) = whole {
+                self.sees_whole(at, by, preferred, whole, facts)?;
+            }
         }
         needless(at, by, &out, facts)
     }
 }
 
 impl Splits {
+    fn sends(&mut self, node: NodeId, transaction: &Transaction, facts: &Facts) {
+        let is_roster = |one: &Operation| {
+            matches!(one, Operation::Put { .. }) && kind(one.key()) == Kind::Cluster
+        };
+        if let Some(life) = facts.at_node(node)
+            && transaction.operations.iter().any(is_roster)
+        {
+            let whole = self.ears.whole(&life.identity);
+            self.sent.insert(transaction.id.clone(), whole);
+        }
+    }
+
     /// Whatever lets a side act began after it was last connected with all.
     fn sees_whole(
         &self,
         at: Time,
         by: &Identity,
         preferred: bool,
+        whole: Time,
         facts: &Facts,
     ) -> Result<(), Violation> {
-        // What was decided before may have been carried out long after: its time is not known.
-        let prompt = |life: &Life| facts.sound(life.node, facts.times.stable_after);
-        let prompt = facts.life(by.incarnation).is_some_and(prompt);
-        let Some(whole) = self.ears.whole(by).filter(|_| prompt) else {
-            return Ok(());
-        };
-        let (own, others): (Vec<_>, Vec<_>) = self
-            .announced
-            .iter()
-            .partition(|(one, _)| **one == by.incarnation);
-        let own = own.first().map(|(_, at)| **at).filter(|_| !preferred);
+        let own = self.told.get(&by.incarnation).copied();
+        let own = own.filter(|_| !preferred);
         // One of another may be read a little after it was made.
-        let hurried = others.iter().any(|(_, at)| at.after(ROOM) >= whole);
+        let mut others = self.announced.iter();
+        let hurried = others.any(|(one, at)| *one != by.incarnation && at.after(ROOM) >= whole);
         let stable = percent(facts.times.stable_after, 98);
         let name = facts.name(by);
         claim!(

@@ -8,7 +8,7 @@ use super::events::{Event, Life};
 use super::paths::Side;
 use super::storage::Watch;
 use crate::schedule::model::StoreProfile;
-use crate::trace::seen::{Ended, NodeId, Seen, Sink};
+use crate::trace::seen::{Ended, NodeId, Phase, Seen, Sink};
 use doyen_core::identity::{ClusterId, Identity, Incarnation};
 use doyen_core::input::Input;
 use doyen_core::output::{Answer, StopReason};
@@ -129,6 +129,8 @@ impl<S: Sink> World<S> {
         match reason {
             StopReason::Reincarnate => self.new_server(id),
             StopReason::LeftOut { .. } | StopReason::ClusterChanged { .. } => self.start_again(id),
+            // The heal came while it was leaving: it is one of those that should run.
+            StopReason::Left if self.phase == Phase::Converge => self.start_again(id),
             StopReason::Left => self.nodes[id].has_left = true,
             StopReason::DriverDone | StopReason::DriverFenced { .. } => {}
         }

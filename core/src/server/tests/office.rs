@@ -189,6 +189,21 @@ fn s7_a_vacant_office_is_claimed_by_whoever_has_the_store() {
     assert_eq!(taken_by(&world), [TakenBy::Vacancy]);
 }
 
+/// S1, S7: its word was kept back on the way; it has the store again, as its pulse shows.
+#[test]
+fn s7_a_holder_whose_pulse_moves_is_not_vacant_whatever_an_old_beat_says() {
+    let mut world = World::member(2, &[1, 2], 1);
+    world.pass(secs(3));
+    world.forget();
+    world.pulses();
+    world.peer(&s(1)).vacant = true;
+    world.beat(&s(1));
+    world.peer(&s(1)).vacant = false;
+    world.pass(ms(50));
+    assert_eq!(world.commits, []);
+    assert_eq!(world.office().holder, s(1));
+}
+
 #[test]
 fn s7_a_candidate_without_store_claims_nothing() {
     let mut world = World::member(2, &[1, 2, 3], 1);

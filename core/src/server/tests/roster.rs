@@ -2,7 +2,8 @@
 
 use super::world::{Say, World, layout, ms, reborn, s, secs};
 use crate::gossip::Gossip;
-use crate::input::{Command, Input, NewCall, RequestId};
+use crate::identity::{Identity, Incarnation};
+use crate::input::{Command, Input, LinkEvent, NewCall, RequestId};
 use crate::membership::{Member, Membership, Status};
 use crate::output::{Answer, ClusterEvent, StopReason};
 use crate::records::call::CallOperation;
@@ -43,6 +44,24 @@ fn f2_the_leader_lists_a_joiner_under_the_version_of_the_record_as_the_youngest(
     assert_eq!(world.roster().unwrap().generation, Generation(4));
     let status = |view: crate::process::ClusterView| view.members.last().unwrap().status;
     assert_eq!(status(world.server.view(world.now)), Status::Up);
+}
+
+/// A server that died again and again, before it was listed, is heard all the same at last.
+#[test]
+fn f2_a_joiner_is_listed_however_many_lives_it_led_before() {
+    let mut world = World::member(1, &[1, 2], 1);
+    let life = |n: u64| Identity::new(s(3).address, Incarnation(1_000 + n));
+    for n in 0..300 {
+        asks_to_join(&mut world, &life(n), 3);
+        world.meets(&life(n));
+        world.peers.remove(&life(n));
+        world.tell(Input::Link(LinkEvent::Down { peer: life(n) }));
+    }
+    assert_eq!(world.listed(), [s(1), s(2)]);
+    asks_to_join(&mut world, &life(300), 3);
+    world.meets(&life(300));
+    world.pass(secs(2));
+    assert_eq!(world.listed(), [s(1), s(2), life(300)]);
 }
 
 #[test]
