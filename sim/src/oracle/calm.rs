@@ -17,8 +17,11 @@ use doyen_core::time::Time;
 const NAME: &str = "calm";
 
 /// See the module.
-#[derive(Debug)]
-pub(super) struct Calm;
+#[derive(Debug, Default)]
+pub(super) struct Calm {
+    /// When the cluster was founded: from then on the others join.
+    founded: Option<Time>,
+}
 
 impl Oracle for Calm {
     fn name(&self) -> &'static str {
@@ -44,7 +47,7 @@ impl Oracle for Calm {
                 claim!(
                     NAME,
                     at,
-                    !moves || !is_calm(facts),
+                    !moves || !self.is_calm(at, facts),
                     "event",
                     "{} says {event:?}, though nothing goes wrong",
                     name(*node)
@@ -61,7 +64,7 @@ impl Oracle for Calm {
                 claim!(
                     NAME,
                     at,
-                    !goes || !is_calm(facts),
+                    !goes || !self.is_calm(at, facts),
                     "stop",
                     "{} stops ({reason:?}), though nothing goes wrong",
                     name(*node)
@@ -69,6 +72,13 @@ impl Oracle for Calm {
             }
             Seen::Store(written) => {
                 // The founding may take its turn, however long nothing goes wrong.
+                let founds = facts
+                    .changes
+                    .iter()
+                    .any(|change| matches!(change, Change::Cluster(step) if step.before.is_none()));
+                if founds {
+                    self.founded = Some(at);
+                }
                 let moves = facts.changes.iter().any(|change| match change {
                     Change::Cluster(step) => step.before.is_some(),
                     Change::Singleton(step) => step.before.is_some(),
@@ -77,7 +87,7 @@ impl Oracle for Calm {
                 claim!(
                     NAME,
                     at,
-                    !moves || !is_calm(facts),
+                    !moves || !self.is_calm(at, facts),
                     "move",
                     "{} changes the roster or the office, though nothing goes wrong",
                     facts.name(written.by)
@@ -111,10 +121,12 @@ const fn moves(event: &ClusterEvent) -> bool {
     }
 }
 
-fn is_calm(facts: &Facts) -> bool {
-    !facts.mixed
-        && facts.records.cluster.is_some()
-        && facts.calm_for(legitimacy::membership_bound(facts))
+impl Calm {
+    fn is_calm(&self, at: Time, facts: &Facts) -> bool {
+        let bound = legitimacy::membership_bound(facts);
+        let settled = self.founded.is_some_and(|then| at.since(then) >= bound);
+        !facts.mixed && settled && facts.calm_for(bound)
+    }
 }
 
 #[cfg(test)]
@@ -123,7 +135,7 @@ mod tests {
     use crate::oracle::history::{History, server};
 
     fn after(millis: u64) -> History {
-        let mut history = History::cluster(Calm, vec![]);
+        let mut history = History::cluster(Calm::default(), vec![]);
         history.wait(millis);
         history
     }
@@ -144,6 +156,18 @@ mod tests {
         let mut history = after(100_000);
         history.output(3, &Output::Stop(StopReason::Reincarnate));
         assert_eq!(history.fails(), "calm/stop");
+    }
+
+    #[test]
+    fn who_joins_a_late_founder_has_time_for_it() {
+        let (one, two) = (server(1, 1), server(2, 1));
+        for (millis, good) in [(10_000, true), (100_000, false)] {
+            let mut history = History::new(Calm::default(), vec![]);
+            history.begins(1, 1).begins(2, 1).wait(100_000).founds(&one);
+            history.wait(millis);
+            history.rosters(&one, 2, vec![one.clone(), two.clone()]);
+            assert_eq!(history.verdict().is_ok(), good, "{millis} ms");
+        }
     }
 
     #[test]

@@ -129,7 +129,7 @@ pub fn all() -> Vec<Box<dyn Oracle>> {
         Box::new(leaving::Leaving::default()),
         Box::new(failover::Failover::default()),
         Box::new(prompt::Prompt),
-        Box::new(calm::Calm),
+        Box::new(calm::Calm::default()),
         Box::new(bounded::Bounded::default()),
         Box::new(converges::Converges::default()),
     ]
