@@ -19,7 +19,7 @@ use doyen_core::process::ClusterView;
 use doyen_core::records::cluster::Generation;
 use doyen_core::records::singleton::Epoch;
 use doyen_core::time::Time;
-use doyen_core::wire::Message;
+use doyen_core::wire::{Beat, Message};
 use std::collections::BTreeMap;
 
 const NAME: &str = "agreement";
@@ -42,7 +42,7 @@ impl Oracle for Agreement {
     }
 
     fn listens(&self) -> u32 {
-        kinds::STORE | kinds::VIEWS | kinds::SEND
+        kinds::STORE | kinds::VIEWS | kinds::SEND | kinds::PLAN
     }
 
     fn seen(&mut self, at: Time, seen: &Seen<'_>, facts: &Facts) -> Result<(), Violation> {
@@ -59,6 +59,13 @@ impl Oracle for Agreement {
                 let name = life.map_or("", |life| life.name.as_str());
                 self.told(at, name, gossip)
             }
+            Seen::Output {
+                output: Output::Beat(plan),
+                ..
+            } => match &plan.beat {
+                Some(beat) => self.beats(at, beat, facts),
+                None => Ok(()),
+            },
             Seen::Store(_) => {
                 for change in &facts.changes {
                     match change {
@@ -89,19 +96,47 @@ impl Oracle for Agreement {
 }
 
 impl Agreement {
-    fn viewed(&mut self, at: Time, view: &ClusterView, facts: &Facts) -> Result<(), Violation> {
-        let name = facts.name(&view.identity);
-        let incarnation = view.identity.incarnation;
-        let shown = self.shown.entry(incarnation).or_default();
-        let now = (view.generation, view.epoch);
+    /// What a process knows of the records never gets older.
+    fn goes_on(
+        &mut self,
+        at: Time,
+        who: &Identity,
+        now: (Generation, Epoch),
+        facts: &Facts,
+    ) -> Result<(), Violation> {
+        let shown = self.shown.entry(who.incarnation).or_default();
         claim!(
             NAME,
             at,
             shown.0 <= now.0 && shown.1 <= now.1,
             "back",
-            "{name} went back from generation and epoch {shown:?} to {now:?}"
+            "{} went back from generation and epoch {shown:?} to {now:?}",
+            facts.name(who)
         );
         *shown = now;
+        Ok(())
+    }
+
+    fn beats(&mut self, at: Time, beat: &Beat, facts: &Facts) -> Result<(), Violation> {
+        self.goes_on(at, &beat.from, (beat.generation, beat.epoch), facts)?;
+        let known = self.holders.get(&beat.epoch).map(|one| one.incarnation);
+        claim!(
+            NAME,
+            at,
+            beat.holder.is_none() || beat.epoch == Epoch(0) || beat.holder == known,
+            "holder",
+            "{} beats that {:?} holds epoch {}, which is {known:?}'s",
+            facts.name(&beat.from),
+            beat.holder,
+            beat.epoch
+        );
+        Ok(())
+    }
+
+    fn viewed(&mut self, at: Time, view: &ClusterView, facts: &Facts) -> Result<(), Violation> {
+        let name = facts.name(&view.identity);
+        let incarnation = view.identity.incarnation;
+        self.goes_on(at, &view.identity, (view.generation, view.epoch), facts)?;
         if view.epoch > Epoch(0) && view.holder.is_some() {
             let holder = self.holders.get(&view.epoch);
             claim!(

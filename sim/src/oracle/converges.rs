@@ -241,10 +241,12 @@ fn records(views: &[(NodeId, ClusterView)], facts: &Facts) -> Option<String> {
     let open = |one: &&super::records::Held<doyen_core::records::job::JobRecord>| {
         let owner = records.owners.get(&one.value.context);
         let owned = owner.is_some_and(|one| one.value.owner.is_some());
-        one.value.state == JobState::Submitted || (one.value.state == JobState::Running && !owned)
+        let runs = one.value.state == JobState::Running;
+        one.value.state == JobState::Submitted || (runs && (!owned || one.value.kill))
     };
     let job = records.jobs.values().find(open)?;
-    Some(format!("job {} is {:?}", job.value.id, job.value.state))
+    let (id, state, kill) = (&job.value.id, &job.value.state, job.value.kill);
+    Some(format!("job {id} is {state:?}, to be killed: {kill}"))
 }
 
 #[cfg(test)]

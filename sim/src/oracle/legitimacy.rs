@@ -60,7 +60,7 @@ pub fn excuse(facts: &Facts) -> Option<String> {
         let lives = driver
             .and_then(|one| facts.life(one.driver))
             .is_some_and(|one| one.lives());
-        job.value.state == JobState::Running && lives
+        job.value.state == JobState::Running && lives && !job.value.kill
     });
     running.map(|job| format!("job {} still runs", job.value.id))
 }

@@ -26,6 +26,7 @@ mod fenced_drivers;
 mod guards;
 mod keys;
 mod leaving;
+mod listing;
 mod no_double_run;
 mod no_lost_call;
 mod no_lost_job;
@@ -114,6 +115,7 @@ pub fn all() -> Vec<Box<dyn Oracle>> {
         Box::new(one_survivor::OneSurvivor::default()),
         Box::new(no_resurrection::NoResurrection::default()),
         Box::new(splits::Splits::default()),
+        Box::new(listing::Listing::default()),
         Box::new(rightful_moves::RightfulMoves::default()),
         Box::new(rightful_endings::RightfulEndings::default()),
         Box::new(rightful_exits::RightfulExits::default()),

@@ -3,14 +3,16 @@
 //!
 //! Envelope: always. Source: design.md 5; protocol.md F2, R2.
 
-use super::facts::Facts;
+use super::facts::{Facts, Life};
 use super::records::Change;
 use super::report::claim;
 use super::{Oracle, Violation, kinds};
 use crate::trace::seen::Seen;
 use doyen_core::identity::{Incarnation, Role};
+use doyen_core::output::Output;
 use doyen_core::records::cluster::Generation;
 use doyen_core::time::Time;
+use doyen_core::wire::Message;
 use std::collections::BTreeMap;
 
 const NAME: &str = "no_resurrection";
@@ -20,6 +22,8 @@ const NAME: &str = "no_resurrection";
 pub(super) struct NoResurrection {
     /// Who was taken off, and by which generation.
     removed: BTreeMap<Incarnation, Generation>,
+    /// As whose successor each life asks to be listed.
+    joins: BTreeMap<Incarnation, Generation>,
 }
 
 impl Oracle for NoResurrection {
@@ -28,11 +32,23 @@ impl Oracle for NoResurrection {
     }
 
     fn listens(&self) -> u32 {
-        kinds::STORE | kinds::VIEWS
+        kinds::STORE | kinds::VIEWS | kinds::SEND
     }
 
     fn seen(&mut self, at: Time, seen: &Seen<'_>, facts: &Facts) -> Result<(), Violation> {
         match seen {
+            Seen::Output {
+                node,
+                output:
+                    Output::Send {
+                        message: Message::Join { generation, .. },
+                        ..
+                    },
+            } => {
+                if let Some(life) = facts.at_node(*node) {
+                    self.joins(at, life, *generation)?;
+                }
+            }
             Seen::Store(written) => {
                 for change in &facts.changes {
                     let Change::Cluster(step) = change else {
@@ -92,10 +108,43 @@ impl Oracle for NoResurrection {
     }
 }
 
+impl NoResurrection {
+    /// A life asks to be listed as the successor of one generation, and never after it was (F2).
+    fn joins(&mut self, at: Time, life: &Life, generation: Generation) -> Result<(), Violation> {
+        let me = life.identity.incarnation;
+        let first = *self.joins.entry(me).or_insert(generation);
+        claim!(
+            NAME,
+            at,
+            first == generation && !self.removed.contains_key(&me),
+            "joins twice",
+            "{} asks to follow generation {generation}; the same life asked to follow {first}, or \
+             was listed before",
+            life.name
+        );
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::oracle::history::{History, server};
+
+    #[test]
+    fn a_life_asks_to_follow_one_generation() {
+        let mut history = History::cluster(NoResurrection::default(), vec![]);
+        history.begins(4, 1);
+        for (generation, good) in [(3, true), (3, true), (4, false)] {
+            let message = Message::Join {
+                generation: Generation(generation),
+                version: String::new(),
+            };
+            let to = server(1, 1);
+            history.output(4, &Output::Send { to, message });
+            assert_eq!(history.verdict().is_ok(), good);
+        }
+    }
 
     #[test]
     fn a_new_life_may_follow_but_the_old_one_never_comes_back() {

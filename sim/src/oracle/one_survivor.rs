@@ -89,6 +89,16 @@ impl OneSurvivor {
         if new.generation > Generation(1) && !alone {
             successor(at, &name, old, new)?;
         }
+        // R5: whoever leaves the holder out takes the office in the same commit. A leaver without an
+        // heir takes itself off with its office.
+        let holder = facts.holder();
+        claim!(
+            NAME,
+            at,
+            !new.lists(by) || holder.is_none_or(|holder| new.lists(holder)),
+            "holder left out",
+            "{name} left out {holder:?}, which holds the office, and did not take it"
+        );
         for gone in old.listed.iter().filter(|one| !new.lists(one)) {
             self.left_out.insert(gone.incarnation, at);
         }
@@ -229,6 +239,20 @@ mod tests {
         history.rosters(&server(2, 1), 4, vec![server(2, 1), server(3, 1)]);
         history.wait(6_000).looks();
         assert_eq!(history.fails(), "one_survivor/does not end");
+    }
+
+    #[test]
+    fn who_leaves_the_holder_out_takes_its_office() {
+        let (two, three) = (server(2, 1), server(3, 1));
+        let mut history = cluster();
+        let version = history.version_of_cluster();
+        let listed = vec![two.clone(), three];
+        let generation = Generation(4);
+        let record = crate::oracle::history::cluster(Roster { generation, listed });
+        let key = doyen_core::records::key::cluster();
+        let change = history.transaction().put(key, record, version);
+        history.writes(&two, &change);
+        assert_eq!(history.fails(), "one_survivor/holder left out");
     }
 
     #[test]

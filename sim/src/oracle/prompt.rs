@@ -21,6 +21,8 @@ const NAME: &str = "prompt";
 const SOON: Duration = Duration::from_secs(8);
 /// A driver lists its jobs at least every ten seconds.
 const JOB_SOON: Duration = Duration::from_secs(15);
+/// The same, and the rungs of a kill.
+const KILL_SOON: Duration = Duration::from_secs(30);
 
 /// See the module.
 #[derive(Debug)]
@@ -136,6 +138,25 @@ fn work(at: Time, facts: &Facts, age: impl Fn(Time) -> Duration) -> Result<(), V
             "waiting job",
             "job {id} has waited for {:?}, and its driver could run or refuse it",
             at.since(job.since)
+        );
+    }
+    for (id, job) in &records.jobs {
+        let lives = records.owners.get(&job.value.context).is_some_and(|owner| {
+            let driver = owner
+                .value
+                .owner
+                .as_ref()
+                .and_then(|one| facts.life(one.driver));
+            driver.is_some_and(|life| life.lives())
+        });
+        let waits = job.value.kill && !job.value.state.is_final() && age(job.at) > KILL_SOON;
+        claim!(
+            NAME,
+            at,
+            !(waits && lives),
+            "kill",
+            "job {id} is to be killed for {:?}, and its driver lives",
+            at.since(job.at)
         );
     }
     for (id, context) in &records.contexts {

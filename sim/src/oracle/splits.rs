@@ -24,6 +24,7 @@ use doyen_core::identity::{Identity, Incarnation};
 use doyen_core::input::{Command, Input};
 use doyen_core::output::{ClusterEvent, Output};
 use doyen_core::records::cluster::{ClusterRecord, Generation, Roster};
+use doyen_core::records::singleton::SplitRecord;
 use doyen_core::records::transaction::{Operation, Transaction, TransactionId};
 use doyen_core::time::Time;
 use std::collections::{BTreeMap, BTreeSet};
@@ -91,6 +92,7 @@ impl Oracle for Splits {
                         Change::Split(step) => {
                             if let Some(split) = step.now().filter(|one| one.writer.is_some()) {
                                 self.turn(split.generation);
+                                announces(at, written.by, split, facts)?;
                                 self.announced.insert(written.by.incarnation, at);
                                 if written.told {
                                     self.told.insert(written.by.incarnation, at);
@@ -307,6 +309,25 @@ fn is_preferred(old: &Roster, kept: &BTreeSet<Identity>, down_if_alone: bool) ->
     } else {
         down_if_alone && with_us == others.len() && others.len() >= 2
     }
+}
+
+/// A side that is preferred acts at once, it has nothing to announce (R4).
+fn announces(at: Time, by: &Identity, split: &SplitRecord, facts: &Facts) -> Result<(), Violation> {
+    let Some(roster) = facts.roster().filter(|_| !facts.mixed) else {
+        return Ok(());
+    };
+    let preferred = is_preferred(roster, &split.connected, facts.down_if_alone);
+    claim!(
+        NAME,
+        at,
+        !preferred || split.generation != roster.generation,
+        "announced needlessly",
+        "{} announces itself as {:?} of generation {}, which is the preferred side",
+        facts.name(by),
+        split.connected,
+        roster.generation
+    );
+    Ok(())
 }
 
 /// How long a clean split takes at most, from its cause.

@@ -155,3 +155,28 @@ fn who_leaves_is_taken_off_at_any_time() {
     history.rosters(&server(1, 1), 4, vec![server(1, 1), server(2, 1)]);
     assert_eq!(history.verdict(), Ok(()));
 }
+
+#[test]
+fn a_side_that_is_preferred_announces_nothing() {
+    let mut history = cluster();
+    history.fault(0, true, &[1, 2, 3]).wait(26_000);
+    let version = history.facts.records.split.as_ref().unwrap().version;
+    let record = SplitRecord {
+        generation: Generation(3),
+        writer: Some(server(2, 1)),
+        connected: [server(2, 1), server(3, 1)].into(),
+        rest: Default::default(),
+    };
+    let layout = crate::oracle::history::layout();
+    let guard = history.version_of_cluster();
+    let announce = history
+        .transaction()
+        .check(doyen_core::records::key::cluster(), guard)
+        .put(
+            layout.split(),
+            doyen_core::records::encode(&record),
+            version,
+        );
+    history.writes(&server(2, 1), &announce);
+    assert_eq!(history.fails(), "splits/announced needlessly");
+}
