@@ -94,6 +94,8 @@ pub struct Facts {
     pub records: Records,
     /// What the commit that is being looked at did; empty when it was refused.
     pub changes: Vec<Change>,
+    /// The digest of the state of membership that is being told, if one is.
+    pub gossip: Option<u64>,
     /// When a client asked last.
     pub asked: Time,
     /// When the records of contexts, calls and jobs last changed.
@@ -131,6 +133,7 @@ impl Facts {
             envelope: Envelope::new(&schedule.faults),
             records: Records::default(),
             changes: Vec::new(),
+            gossip: None,
             asked: Time::ZERO,
             progressed: Time::ZERO,
             launched: BTreeMap::new(),

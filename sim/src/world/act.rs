@@ -44,9 +44,11 @@ impl<S: Sink> World<S> {
             input: &input,
         };
         self.sink.seen(now, &told);
-        let handled = caught(|| process.handle(clock, input));
+        // Taken out of its place at the last moment: an input is large, each move copies it.
+        let mut input = Some(input);
+        let handled = caught(|| input.take().map(|input| process.handle(clock, input)));
         match handled {
-            Ok(()) => self.drain(id),
+            Ok(_) => self.drain(id),
             Err(panic) => self.panicked(id, &panic),
         }
     }

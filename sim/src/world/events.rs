@@ -10,7 +10,7 @@ use doyen_core::input::{Command, Input, LinkEvent, RequestId};
 use doyen_core::records::key::Key;
 use doyen_core::records::transaction::ReadOutcome;
 use doyen_core::time::Time;
-use std::cmp::Reverse;
+use std::cmp::{Ordering, Reverse};
 use std::collections::{BTreeSet, BinaryHeap};
 use std::rc::Rc;
 
@@ -157,12 +157,40 @@ const fn order(event: &Event) -> (u16, u8) {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// Where an event stands in the order, and where it lies.
+#[derive(Clone, Copy, Debug)]
 struct Place {
     at: Time,
     /// Node, kind and sequence in one number.
     tie: u64,
     slot: u32,
+}
+
+impl Place {
+    /// Its place in the order as one number: compared at once.
+    fn number(self) -> u128 {
+        (u128::from(self.at.as_nanos()) << 64) | u128::from(self.tie)
+    }
+}
+
+impl PartialEq for Place {
+    fn eq(&self, other: &Self) -> bool {
+        self.number() == other.number()
+    }
+}
+
+impl Eq for Place {}
+
+impl PartialOrd for Place {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Place {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.number().cmp(&other.number())
+    }
 }
 
 /// Planned events: a heap of small places, the events themselves in slots that are used again.
