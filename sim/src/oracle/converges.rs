@@ -238,7 +238,7 @@ fn records(views: &[(NodeId, ClusterView)], facts: &Facts) -> Option<String> {
             ));
         }
     }
-    let open = |one: &&super::records::Held<doyen_core::records::job::JobRecord>| {
+    let open = |one: &&std::rc::Rc<super::records::Held<doyen_core::records::job::JobRecord>>| {
         let owner = records.owners.get(&one.value.context);
         let owned = owner.is_some_and(|one| one.value.owner.is_some());
         let runs = one.value.state == JobState::Running;
