@@ -187,6 +187,7 @@ mod tests {
     use crate::identity::{Address, Incarnation};
     use crate::records::cluster::Generation;
     use crate::records::singleton::Epoch;
+    use std::sync::Arc;
 
     const DETECTION: Duration = Duration::from_secs(5);
 
@@ -201,7 +202,7 @@ mod tests {
             generation: Generation(1),
             epoch: Epoch(1),
             holder: None,
-            hears: hears.iter().cloned().collect(),
+            hears: Arc::new(hears.iter().cloned().collect()),
             store_age_ms: 0,
             vacant: false,
         }

@@ -123,6 +123,7 @@ mod tests {
     use crate::records::cluster::Generation;
     use crate::records::singleton::Epoch;
     use crate::wire::Beat;
+    use std::sync::Arc;
 
     fn id(port: u16) -> Identity {
         Identity::new(Address::new("h", port), Incarnation(u64::from(port)))
@@ -135,7 +136,7 @@ mod tests {
             generation: Generation(1),
             epoch: Epoch(1),
             holder: None,
-            hears: BTreeSet::from([hears.clone()]),
+            hears: Arc::new(BTreeSet::from([hears.clone()])),
             store_age_ms: 0,
             vacant: false,
         }

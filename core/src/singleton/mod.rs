@@ -127,7 +127,13 @@ impl Singleton {
         }
     }
 
-    pub(crate) fn deadline(&self, shared: &Shared, seen: Seen<'_>) -> Option<Time> {
+    /// When something is due by itself, if that is before `other`, at which we are asked again.
+    pub(crate) fn deadline(
+        &self,
+        shared: &Shared,
+        seen: Seen<'_>,
+        other: Option<Time>,
+    ) -> Option<Time> {
         if !shared.listed() || shared.followed.singleton.is_none() {
             return None;
         }
@@ -141,7 +147,18 @@ impl Singleton {
         if self.committing || !shared.has_store() {
             return None;
         }
-        let wait = turn(shared, seen)?;
+        // Whose turn it is takes long to tell: at most inputs nothing is due whosever it is.
+        let earliest = self.claim_due(shared, Duration::ZERO)?;
+        if other.is_some_and(|other| earliest >= other) {
+            return None;
+        }
+        let due = self.claim_due(shared, turn(shared, seen)?)?;
+        debug_assert!(due >= earliest, "a turn never makes a claim due earlier");
+        Some(due)
+    }
+
+    /// When a candidate of this turn may claim or challenge, for whatever reason comes first.
+    fn claim_due(&self, shared: &Shared, wait: Duration) -> Option<Time> {
         let reasons = [
             self.proof.as_ref().map(|(_, at)| at.after(wait)),
             self.vacant_at(shared).map(|at| at.after(wait)),
@@ -244,6 +261,12 @@ impl Singleton {
         {
             return;
         }
+        let epoch = shared.epoch();
+        self.challenged.take_if(|one| one.epoch != epoch);
+        let earliest = self.claim_due(shared, Duration::ZERO);
+        if earliest.is_none_or(|at| shared.now < at) {
+            return;
+        }
         let Some(wait) = turn(shared, seen) else {
             return;
         };
@@ -253,9 +276,7 @@ impl Singleton {
         } else if due(self.vacant_at(shared)) {
             self.claim(shared, TakenBy::Vacancy, None);
         } else if let Some(challenged) = self.challenged.clone() {
-            if challenged.epoch != shared.epoch() {
-                self.challenged = None;
-            } else if challenged.claim_at.is_some_and(|at| shared.now >= at) {
+            if challenged.claim_at.is_some_and(|at| shared.now >= at) {
                 // The guard on `pulse` tells whether the holder answered.
                 self.claim(shared, TakenBy::Challenge, Some(challenged.baseline));
             }

@@ -17,6 +17,7 @@ use crate::records::key::Layout;
 use crate::records::transaction::{Transaction, Version};
 use crate::server::shared::{Purpose, Shared};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What an open call leads to.
@@ -35,7 +36,7 @@ impl Supervisor {
             self.wake(at);
         }
         let mut changing: BTreeSet<String> = self.busy_calls.values().flatten().cloned().collect();
-        let waits = |(id, call): &(&CallId, &Versioned<CallRecord>)| {
+        let waits = |(id, call): &(&CallId, &Arc<Versioned<CallRecord>>)| {
             call.value.progress == CallState::Open
                 && !self.busy_calls.contains_key(id)
                 && !self.call_retries.contains_key(id)
@@ -189,8 +190,8 @@ impl Supervisor {
     }
 
     /// The accepted calls of a context.
-    pub(super) fn accepted_calls(&self, context: &ContextId) -> Vec<Versioned<CallRecord>> {
-        let of_context = |call: &&Versioned<CallRecord>| match &call.value.progress {
+    pub(super) fn accepted_calls(&self, context: &ContextId) -> Vec<Arc<Versioned<CallRecord>>> {
+        let of_context = |call: &&Arc<Versioned<CallRecord>>| match &call.value.progress {
             CallState::Accepted { context: of, .. } => of == context,
             CallState::Open | CallState::Settled { .. } => false,
         };

@@ -26,7 +26,7 @@ fn beat(vacant: bool) -> Input {
         generation: Generation(3),
         epoch: Epoch(1),
         holder: Some(server(1, 1).incarnation),
-        hears: BTreeSet::new(),
+        hears: Default::default(),
         store_age_ms: 0,
         vacant,
     })

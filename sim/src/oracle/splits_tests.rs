@@ -5,6 +5,7 @@ use crate::oracle::history::{History, server};
 use crate::schedule::model::{FaultKind, Target, Topology};
 use doyen_core::records::singleton::Epoch;
 use doyen_core::wire::Beat;
+use std::sync::Arc;
 
 fn named(name: &str) -> Target {
     Target::Named(name.to_owned())
@@ -151,7 +152,7 @@ fn all_beat(history: &mut History, from: &[u16]) {
             generation: Generation(3),
             epoch: Epoch(1),
             holder: None,
-            hears: (1..=3).map(|one| server(one, 1)).collect(),
+            hears: Arc::new((1..=3).map(|one| server(one, 1)).collect()),
             store_age_ms: 0,
             vacant: false,
         };
