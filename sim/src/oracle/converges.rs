@@ -92,8 +92,9 @@ impl Converges {
             return Ok(());
         }
         let membership = self.membership(views, facts);
-        // Without a seed nobody founds; during the faults a start may be late.
-        let may_be_stuck = facts.mixed || (healed && legitimacy::excuse(facts).is_some());
+        // Without a seed nobody founds; during the faults a start may be late, or nobody lives.
+        let nobody = facts.servers().next().is_none();
+        let may_be_stuck = facts.mixed || nobody || (healed && legitimacy::excuse(facts).is_some());
         let founded = facts.records.cluster.is_some() || healed;
         claim!(
             NAME,
@@ -238,7 +239,7 @@ fn records(views: &[(NodeId, ClusterView)], facts: &Facts) -> Option<String> {
             ));
         }
     }
-    let open = |one: &&super::records::Held<doyen_core::records::job::JobRecord>| {
+    let open = |one: &&std::rc::Rc<super::records::Held<doyen_core::records::job::JobRecord>>| {
         let owner = records.owners.get(&one.value.context);
         let owned = owner.is_some_and(|one| one.value.owner.is_some());
         let runs = one.value.state == JobState::Running;
@@ -307,6 +308,18 @@ mod tests {
         history.wait(100_000);
         looks(&mut history, false);
         assert_eq!(history.fails(), "converges/membership");
+    }
+
+    #[test]
+    fn of_a_cluster_of_which_nobody_lives_nothing_is_claimed() {
+        for (dead, good) in [(3, true), (2, false)] {
+            let mut history = History::cluster(Converges::default(), vec![]);
+            for number in 1..=dead {
+                history.dies(&server(number, 1));
+            }
+            history.wait(200_000).looks();
+            assert_eq!(history.verdict().is_ok(), good, "{dead} of 3 died");
+        }
     }
 
     #[test]

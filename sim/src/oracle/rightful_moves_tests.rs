@@ -121,9 +121,16 @@ fn a_holder_that_is_sound_keeps_the_office() {
 #[test]
 fn a_challenge_follows_silence_and_proof_follows_death() {
     let member = server(1, 1);
-    for (millis, good) in [(300, false), (800, true)] {
+    // Told of the pulse, then heard, so long before the challenge.
+    for (pulse_told, heard, good) in [
+        (300, 300, false),
+        (800, 800, true),
+        (5_100, 300, true),
+        // Whatever happened to `pulse`, the challenger was not told.
+        (9_000, 0, true),
+    ] {
         let mut history = history();
-        history.wait(10_000);
+        history.wait(10_000).reads(2).wait(pulse_told - heard);
         let version = history.facts.records.singleton.as_ref().unwrap().version;
         let raise = history
             .transaction()
@@ -132,11 +139,11 @@ fn a_challenge_follows_silence_and_proof_follows_death() {
         history.writes(&member, &raise);
         history
             .input(2, &beat(false))
-            .wait(millis)
+            .wait(heard)
             .input(2, &Input::Timeout);
         let member = member.clone();
         history.event(2, ClusterEvent::Challenged { member });
-        assert_eq!(history.verdict().is_ok(), good, "{millis} ms");
+        assert_eq!(history.verdict().is_ok(), good, "{pulse_told} {heard} ms");
     }
     let mut history = history();
     proof(&mut history);

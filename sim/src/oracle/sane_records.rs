@@ -305,7 +305,10 @@ fn context(id: &ContextId, step: &Step<ContextRecord>, records: &Records) -> Res
 }
 
 fn names(records: &Records) -> Result<(), Fault> {
-    let held = |(id, context): (&ContextId, &super::records::Held<ContextRecord>)| {
+    let held = |(id, context): (
+        &ContextId,
+        &std::rc::Rc<super::records::Held<ContextRecord>>,
+    )| {
         let name = records.names.get(&context.value.name);
         name.is_some_and(|name| name.value.context == *id)
             && records.owners.contains_key(id)
