@@ -161,9 +161,9 @@ impl Detector {
     /// are silent already or none is followed.
     #[must_use]
     pub fn next_expiry(&self, now: Time, detection: Duration) -> Option<Time> {
-        let begins = self.records.values().map(|record| record.counted_from);
-        let next = begins.filter(|from| now.since(*from) < detection).min();
-        next.map(|from| from.after(detection))
+        let ends = self.records.values();
+        let ends = ends.map(|record| record.counted_from.after(detection));
+        ends.filter(|end| *end > now).min()
     }
 }
 

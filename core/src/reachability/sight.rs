@@ -61,10 +61,10 @@ impl Sight {
             eyes.reached()
         };
         let connected = |one: &&Identity| direct(one).unwrap_or_else(|| by_way.contains(*one));
-        let hears = eyes.detector.hears(eyes.now, eyes.detection);
+        let (now, detection) = (eyes.now, eyes.detection);
         let reachable = |one: &&Identity| {
             *one == eyes.me
-                || hears.contains(*one)
+                || eyes.detector.hears_one(now, detection, one)
                 || (!eyes.lanes.joins(eyes.me, one) && by_way.contains(*one))
         };
         Self {

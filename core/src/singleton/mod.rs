@@ -148,22 +148,22 @@ impl Singleton {
             return None;
         }
         // Whose turn it is takes long to tell: at most inputs nothing is due whosever it is.
-        let earliest = self.claim_due(shared, Duration::ZERO)?;
+        let earliest = self.claim_due(shared, seen, Duration::ZERO)?;
         if other.is_some_and(|other| earliest >= other) {
             return None;
         }
-        let due = self.claim_due(shared, turn(shared, seen)?)?;
+        let due = self.claim_due(shared, seen, turn(shared, seen)?)?;
         debug_assert!(due >= earliest, "a turn never makes a claim due earlier");
         Some(due)
     }
 
     /// When a candidate of this turn may claim or challenge, for whatever reason comes first.
-    fn claim_due(&self, shared: &Shared, wait: Duration) -> Option<Time> {
+    fn claim_due(&self, shared: &Shared, seen: Seen<'_>, wait: Duration) -> Option<Time> {
         let reasons = [
             self.proof.as_ref().map(|(_, at)| at.after(wait)),
             self.vacant_at(shared).map(|at| at.after(wait)),
             self.challenged.as_ref().map_or_else(
-                || Some(self.challenge_due(shared, wait)),
+                || Some(self.challenge_due(shared, seen, wait)),
                 |challenged| challenged.claim_at,
             ),
         ];
@@ -263,7 +263,7 @@ impl Singleton {
         }
         let epoch = shared.epoch();
         self.challenged.take_if(|one| one.epoch != epoch);
-        let earliest = self.claim_due(shared, Duration::ZERO);
+        let earliest = self.claim_due(shared, seen, Duration::ZERO);
         if earliest.is_none_or(|at| shared.now < at) {
             return;
         }
@@ -280,7 +280,7 @@ impl Singleton {
                 // The guard on `pulse` tells whether the holder answered.
                 self.claim(shared, TakenBy::Challenge, Some(challenged.baseline));
             }
-        } else if shared.now >= self.challenge_due(shared, wait) {
+        } else if shared.now >= self.challenge_due(shared, seen, wait) {
             self.challenge(shared);
         }
     }
@@ -296,10 +296,12 @@ impl Singleton {
     }
 
     /// When silence or a standing `pulse` is reason to challenge (S5, S6).
-    fn challenge_due(&self, shared: &Shared, wait: Duration) -> Time {
+    fn challenge_due(&self, shared: &Shared, seen: Seen<'_>, wait: Duration) -> Time {
         let times = shared.times();
         let silent = self.heard.max(self.counting_since);
-        let by_silence = is_owed_beats(shared).then(|| silent.after(times.claim_after));
+        let owed = seen.lanes.are_owed();
+        debug_assert_eq!(owed, is_owed_beats(shared), "lanes of another roster");
+        let by_silence = owed.then(|| silent.after(times.claim_after));
         // Without the store nobody sees `pulse`, and the holder cannot raise it.
         let seen = self.counting_since.max(shared.store_since);
         let still = shared.followed.pulse_moved.max(seen);
@@ -415,6 +417,7 @@ fn turn(shared: &Shared, seen: Seen<'_>) -> Option<Duration> {
     Some(shared.times().candidate_step.saturating_mul(older))
 }
 
+/// What lanes of the present roster and office tell.
 fn is_owed_beats(shared: &Shared) -> bool {
     let (Some(roster), Some(holder)) = (shared.roster(), shared.holder()) else {
         return false;
