@@ -3,7 +3,7 @@
 //! | what a candidate sees of the holder | what it does |
 //! |---|---|
 //! | its connection broke and a new dial is refused, or another incarnation answers | claim: S4 |
-//! | its beats say `vacant` | claim: S7 |
+//! | its beats say `vacant` | challenge at once, wait, claim: S7 (ADR 0016) |
 //! | no beat for `claim-after`, or `pulse` unmoved for `hung-after` | challenge, wait, claim: S5, S6 |
 //!
 //! The i-th candidate waits 150 ms × i in every case (S8). A claim is a guess that the guards of
@@ -161,7 +161,6 @@ impl Singleton {
     fn claim_due(&self, shared: &Shared, seen: Seen<'_>, wait: Duration) -> Option<Time> {
         let reasons = [
             self.proof.as_ref().map(|(_, at)| at.after(wait)),
-            self.vacant_at(shared).map(|at| at.after(wait)),
             self.challenged.as_ref().map_or_else(
                 || Some(self.challenge_due(shared, seen, wait)),
                 |challenged| challenged.claim_at,
@@ -203,6 +202,11 @@ impl Singleton {
                 self.last_challenge = None;
             }
             SingletonWork::Claim(TakenBy::Challenge) => self.challenged = None,
+            SingletonWork::Claim(TakenBy::Vacancy) => {
+                self.challenged = None;
+                // If it answered, its word was an old one; else its next beat says so again.
+                self.vacant_since = None;
+            }
             SingletonWork::Claim(_) | SingletonWork::Grant => {}
         }
         self.committing = false;
@@ -273,20 +277,24 @@ impl Singleton {
         let due = |at: Option<Time>| at.is_some_and(|at| shared.now >= at.after(wait));
         if due(self.proof.as_ref().map(|(_, at)| *at)) {
             self.claim(shared, TakenBy::Proof, None);
-        } else if due(self.vacant_at(shared)) {
-            self.claim(shared, TakenBy::Vacancy, None);
         } else if let Some(challenged) = self.challenged.clone() {
             if challenged.claim_at.is_some_and(|at| shared.now >= at) {
+                let vacant = self.vacant_since.is_some();
+                let by = if vacant {
+                    TakenBy::Vacancy
+                } else {
+                    TakenBy::Challenge
+                };
                 // The guard on `pulse` tells whether the holder answered.
-                self.claim(shared, TakenBy::Challenge, Some(challenged.baseline));
+                self.claim(shared, by, Some(challenged.baseline));
             }
         } else if shared.now >= self.challenge_due(shared, seen, wait) {
             self.challenge(shared);
         }
     }
 
-    /// Since when the holder is known to be vacant (S7). Its word may have been kept back on the way:
-    /// a holder that raised `pulse` a moment ago has the store.
+    /// Since when the holder says that it is vacant (S7). Its word may have been kept back on the way:
+    /// a holder that raised `pulse` a moment ago has the store, and any other is challenged (ADR 0016).
     fn vacant_at(&self, shared: &Shared) -> Option<Time> {
         let without = shared
             .followed
@@ -295,7 +303,7 @@ impl Singleton {
         self.vacant_since.map(|at| at.max(without))
     }
 
-    /// When silence or a standing `pulse` is reason to challenge (S5, S6).
+    /// When silence, a standing `pulse` or the holder's own word is reason to challenge (S5, S6, S7).
     fn challenge_due(&self, shared: &Shared, seen: Seen<'_>, wait: Duration) -> Time {
         let times = shared.times();
         let silent = self.heard.max(self.counting_since);
@@ -306,9 +314,9 @@ impl Singleton {
         let seen = self.counting_since.max(shared.store_since);
         let still = shared.followed.pulse_moved.max(seen);
         let by_pulse = still.after(times.hung_after);
-        let due = by_silence
-            .map_or(by_pulse, |by_silence| by_silence.min(by_pulse))
-            .after(wait);
+        let reasons = [by_silence, self.vacant_at(shared)];
+        let first = reasons.into_iter().flatten().fold(by_pulse, Time::min);
+        let due = first.after(wait);
         let pause = self
             .last_challenge
             .map(|last| last.after(times.challenge_pause));

@@ -5,8 +5,8 @@
 //! | --- | --- |
 //! | the new holder is listed; who takes the office takes it for itself, but for a grant (S2, S3) | always |
 //! | a grant is given by a holder that leaves (S3) | always |
-//! | a claim rests on a proof of death, a vacant holder, or an unanswered challenge (S4, S5, S7) | always |
-//! | a challenge rests on silence or a standing `pulse`, as far as its writer was told (S5, S6) | all have the same configuration |
+//! | a claim rests on a proof of death or an unanswered challenge (S4, S5, S7, ADR 0016) | always |
+//! | a challenge rests on silence, a standing `pulse` or the holder's word, as its writer was told (S5, S6, S7) | all have the same configuration |
 //! | a challenge is waited for (S5) | clocks true |
 //! | a founding anew waits until `pulse` stood still, and for its turn (F4), or is alone (F5) | clocks true |
 //! | a holder that lives, runs and has the store keeps the office while it is listed (S1) | no firewall that refuses |
@@ -45,19 +45,25 @@ pub(super) struct RightfulMoves {
     proofs: BTreeSet<(Incarnation, Incarnation)>,
     /// Whose victim turned out to live.
     turned_out: BTreeSet<(Incarnation, Incarnation)>,
-    /// Who heard whom say `vacant`.
-    vacant: BTreeSet<(Incarnation, Incarnation)>,
     /// The challenges of the present epoch: by whom, when first and when last.
     challenges: BTreeMap<Incarnation, (Time, Time)>,
     /// What each life was told of holders.
     told: BTreeMap<Incarnation, Told>,
 }
 
+/// The last beat of a server: its number, when it came, whether it said `vacant`.
+#[derive(Clone, Copy, Debug)]
+struct LastBeat {
+    sequence: u64,
+    at: Time,
+    vacant: bool,
+}
+
 /// What a life was told, by its own clock.
 #[derive(Debug, Default)]
 struct Told {
-    /// The number of each server's last beat, and when it came.
-    beats: BTreeMap<Incarnation, (u64, Time)>,
+    /// The last beat of each server.
+    beats: BTreeMap<Incarnation, LastBeat>,
     /// The last version of `pulse` that it read.
     pulse: Option<Version>,
     /// When it was last told that `pulse` moved.
@@ -66,10 +72,14 @@ struct Told {
 
 impl Told {
     fn beat(&mut self, clock: Time, beat: &Beat) {
-        let last = self.beats.entry(beat.from.incarnation);
-        let (number, at) = last.or_insert((beat.sequence, clock));
-        if *number < beat.sequence {
-            (*number, *at) = (beat.sequence, clock);
+        let new = LastBeat {
+            sequence: beat.sequence,
+            at: clock,
+            vacant: beat.vacant,
+        };
+        let last = self.beats.entry(beat.from.incarnation).or_insert(new);
+        if last.sequence < new.sequence {
+            *last = new;
         }
     }
 
@@ -97,7 +107,7 @@ impl Oracle for RightfulMoves {
         match seen {
             Seen::Input { node, clock, input } => {
                 if let Some(life) = facts.at_node(*node) {
-                    self.input(life.identity.incarnation, *clock, input, facts);
+                    self.input(life.identity.incarnation, *clock, input);
                 }
                 Ok(())
             }
@@ -112,7 +122,7 @@ impl Oracle for RightfulMoves {
 }
 
 impl RightfulMoves {
-    fn input(&mut self, me: Incarnation, clock: Time, input: &Input, facts: &Facts) {
+    fn input(&mut self, me: Incarnation, clock: Time, input: &Input) {
         match input {
             Input::Command(Command::Leave) => {
                 self.leaving.insert(me);
@@ -122,9 +132,6 @@ impl RightfulMoves {
                 self.told.entry(me).or_default().beat(clock, beat);
                 if !self.proofs.is_empty() && self.proofs.contains(&pair) {
                     self.turned_out.insert(pair);
-                }
-                if beat.vacant && facts.holder() == Some(&beat.from) {
-                    self.vacant.insert(pair);
                 }
             }
             Input::Read {
@@ -177,15 +184,16 @@ impl RightfulMoves {
                 let (times, nothing) = (&facts.times, Told::default());
                 let me = life.identity.incarnation;
                 let told = self.told.get(&me).unwrap_or(&nothing);
-                let heard = told.beats.get(&member.incarnation);
-                let heard = heard.map(|(_, at)| life.clock.since(*at));
+                let beat = told.beats.get(&member.incarnation);
+                let vacant = beat.is_some_and(|beat| beat.vacant);
+                let heard = beat.map(|beat| life.clock.since(beat.at));
                 let moved = told.moved.map(|at| life.clock.since(at));
                 let silent = heard.is_none_or(|heard| heard >= percent(times.claim_after, 95));
                 let still = moved.is_none_or(|moved| moved >= percent(times.hung_after, 95));
                 claim!(
                     NAME,
                     at,
-                    silent || still || facts.mixed,
+                    silent || still || vacant || facts.mixed,
                     "hasty challenge",
                     "{} challenges {}, which it heard {heard:?} ago and of whose pulse it was told \
                      {moved:?} ago",
@@ -209,7 +217,6 @@ impl RightfulMoves {
                         self.moved(at, written, old, new, facts)?;
                     }
                     self.challenges.clear();
-                    self.vacant.clear();
                 }
                 _ => {}
             }
@@ -401,7 +408,7 @@ impl RightfulMoves {
         facts: &Facts,
     ) -> Result<(), Violation> {
         let (by, holder) = (written.by.incarnation, old.holder.incarnation);
-        if self.proofs.contains(&(by, holder)) || self.vacant.contains(&(by, holder)) {
+        if self.proofs.contains(&(by, holder)) {
             return Ok(());
         }
         let name = facts.name(written.by);
@@ -411,7 +418,7 @@ impl RightfulMoves {
                 at,
                 false,
                 "no reason",
-                "{name} took the office from {}, without proof, vacancy or challenge",
+                "{name} took the office from {}, without proof or challenge",
                 facts.name(&old.holder)
             );
             return Ok(());

@@ -75,15 +75,26 @@ fn a_holder_that_stands_still_loses_it_by_an_unanswered_challenge() {
 }
 
 #[test]
-fn a_vacant_holder_loses_it() {
-    let two = server(2, 1);
-    let mut history = history();
-    history
-        .wait(10_000)
-        .fault(0, true, &[1])
-        .input(2, &beat(true));
-    history.claims(&two, &two);
-    assert_eq!(history.verdict(), Ok(()));
+fn a_vacant_holder_is_challenged_at_once_and_loses_it_unanswered() {
+    let (two, member) = (server(2, 1), server(1, 1));
+    for (vacant, challenges, rule) in [
+        (true, true, None),
+        (true, false, Some("rightful_moves/no reason")),
+        (false, true, Some("rightful_moves/hasty challenge")),
+    ] {
+        let mut history = history();
+        history.wait(10_000).reads(2).fault(0, true, &[1]);
+        history.input(2, &beat(vacant));
+        if challenges {
+            let member = member.clone();
+            history.event(2, ClusterEvent::Challenged { member });
+            history.challenges(&two);
+        }
+        history.wait(300);
+        claims_guarded(&mut history, &two);
+        let found = history.verdict().err().map(|one| one.fingerprint);
+        assert_eq!(found.as_deref(), rule);
+    }
 }
 
 #[test]

@@ -23,7 +23,8 @@ const NAME: &str = "someone_survives";
 pub(super) struct SomeoneSurvives {
     /// The faults that have begun: index, and how many nodes were hit.
     begun: Vec<(usize, usize)>,
-    left_out: Vec<String>,
+    /// The servers that were left out, by name: one that comes again may be left out again.
+    left_out: BTreeSet<String>,
     leaving: BTreeSet<Incarnation>,
 }
 
@@ -57,7 +58,7 @@ impl Oracle for SomeoneSurvives {
                 if life.is_some_and(|life| life.role == Role::Server)
                     && matches!(how, Ended::Stopped(StopReason::LeftOut { .. }))
                 {
-                    self.left_out.push(facts.name(identity));
+                    self.left_out.insert(facts.name(identity));
                 }
             }
             Seen::Views { .. } => self.ends(at, facts)?,
@@ -186,6 +187,17 @@ mod tests {
         left_out(&mut history, &server(1, 1));
         history.looks();
         assert_eq!(history.fails(), "someone_survives/two for one");
+    }
+
+    #[test]
+    fn one_that_comes_again_may_be_left_out_again() {
+        let mut history = cluster();
+        history.fault(0, true, &[1, 3]);
+        left_out(&mut history, &server(3, 1));
+        history.begins(3, 2);
+        left_out(&mut history, &server(3, 2));
+        history.looks();
+        assert_eq!(history.verdict(), Ok(()));
     }
 
     #[test]
