@@ -91,6 +91,10 @@ impl Converges {
         if !healed && !membership_due {
             return Ok(());
         }
+        if healed && legitimacy::is_never_founded(facts) {
+            self.waits = None;
+            return Ok(());
+        }
         let membership = self.membership(views, facts);
         // Without a seed nobody founds; during the faults a start may be late, or nobody lives.
         let nobody = facts.servers().next().is_none();
@@ -333,6 +337,17 @@ mod tests {
         history.wait(300_000);
         looks(&mut history, true);
         assert_eq!(history.fails(), "converges/records");
+    }
+
+    #[test]
+    fn servers_of_which_none_is_a_seed_rest_without_a_cluster() {
+        for (seed, rests) in [("s2", true), ("s1", false)] {
+            let mut history = History::new(Converges::default(), vec![]);
+            history.facts.seeds = [("s1".into(), vec![seed.into()])].into();
+            history.begins(1, 1).phase(Phase::Converge).wait(20_000);
+            history.sees(&Seen::Views { views: &[] });
+            assert_eq!(history.is_settled(), rests, "{seed}");
+        }
     }
 
     #[test]
