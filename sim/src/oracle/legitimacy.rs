@@ -85,14 +85,10 @@ pub fn membership_bound(facts: &Facts) -> Duration {
         .detection
         .saturating_add(times.stable_after)
         .saturating_add(times.witness_delay);
+    // Who is no seed by its own list never founds, however short that list is.
     let turn = |name: &String| {
         let seeds = facts.seeds.get(name)?;
-        Some(
-            seeds
-                .iter()
-                .position(|seed| seed == name)
-                .unwrap_or(seeds.len()),
-        )
+        seeds.iter().position(|seed| seed == name)
     };
     let turn = facts.servers().filter_map(|life| turn(&life.name)).min();
     let turn = u32::try_from(turn.unwrap_or_default()).unwrap_or(u32::MAX);
@@ -193,7 +189,12 @@ mod tests {
         let first = membership_bound(&history.facts);
         let mut history = History::new(NoPanic, vec![]);
         history.begins(3, 1);
-        assert!(membership_bound(&history.facts) > first);
+        let third = membership_bound(&history.facts);
+        assert!(third > first);
+        history.facts.seeds.insert("s4".into(), vec!["s3".into()]);
+        history.begins(4, 1);
+        let bound = membership_bound(&history.facts);
+        assert_eq!(bound, third, "who is no seed has no turn");
     }
 
     #[test]
