@@ -21,10 +21,11 @@ use zookeeper_client::{
     WatchedEvent,
 };
 
-/// A server that says nothing for so long is left for another one.
-const SILENCE_MAX: Duration = Duration::from_secs(1);
+/// A server that says nothing for so long is left for another one. Doubled up to the second after
+/// each try that failed: an ensemble that is only slow is reached at last.
+const SILENCE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(4));
 /// The bound of one try to connect to all servers, and of setting up behind it.
-const CONNECT_MAX: Duration = Duration::from_secs(5);
+const CONNECT_MAX: Duration = Duration::from_secs(15);
 /// A reconnect that takes longer is ended for a new client.
 const RECONNECT_MAX: Duration = Duration::from_secs(2);
 /// Pauses between tries: doubled from the first to the last.
@@ -120,16 +121,16 @@ impl Session {
     /// Connects and serves, again and again, until the last sender of `users` is dropped; nothing is
     /// ever sent through it.
     pub(super) async fn run(self, mut users: mpsc::Receiver<()>) {
-        let mut pause = PAUSE.0;
+        let (mut pause, mut silence) = (PAUSE.0, SILENCE.0);
         loop {
             let connected = tokio::select! {
                 biased;
                 _ = users.recv() => return,
-                connected = timeout(CONNECT_MAX, self.connect()) => connected,
+                connected = timeout(CONNECT_MAX, self.connect(silence)) => connected,
             };
             let reason = match connected {
                 Ok(Ok((client, watcher, store_id))) => {
-                    pause = PAUSE.0;
+                    (pause, silence) = (PAUSE.0, SILENCE.0);
                     match self.serve(client, watcher, store_id, &mut users).await {
                         Some(reason) => reason,
                         None => return,
@@ -149,6 +150,7 @@ impl Session {
                 () = tokio::time::sleep(pause) => {}
             }
             pause = (pause * 2).min(PAUSE.1);
+            silence = (silence * 2).min(SILENCE.1);
         }
     }
 
@@ -183,10 +185,13 @@ impl Session {
         let _ = self.changes.send(change);
     }
 
-    async fn connect(&self) -> Result<(Client, PersistentWatcher, String), String> {
+    async fn connect(
+        &self,
+        silence: Duration,
+    ) -> Result<(Client, PersistentWatcher, String), String> {
         let mut connector = Client::connector()
             .with_session_timeout(self.options.session_timeout)
-            .with_connection_timeout(SILENCE_MAX)
+            .with_connection_timeout(silence)
             .with_fail_eagerly();
         if let Some(digest) = &self.options.digest {
             connector = connector.with_auth("digest", digest.bytes());
