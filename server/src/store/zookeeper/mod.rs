@@ -15,7 +15,7 @@
 //!
 //! | what ZooKeeper or the crate does | what is done here |
 //! | --- | --- |
-//! | persistent watches are lost at every reconnect, without a word | [`session`]: armed again at each, then `Everything` |
+//! | persistent watches are lost at every reconnect, without a word | `session.rs`: armed again at each, then `Everything` |
 //! | the session expires, or a reconnect takes long | a new client, then `Everything` |
 //! | a hung server is noticed late, calls wait | every call ends within the time of a store call |
 //! | calls wait in a queue without bound | a bounded number is let in, and counted until it is answered |
