@@ -91,13 +91,18 @@ impl PartialOrd for Address {
     }
 }
 
-impl fmt::Debug for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = f.debug_struct("Address");
-        text.field("host", &self.host()).field("port", &self.port);
-        text.finish()
-    }
+/// People read these in the middle of a sentence or of a record: `{:?}` says no more than `{}`.
+macro_rules! debug_as_displayed {
+    ($($name:ident),+) => {
+        $(impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, f)
+            }
+        })+
+    };
 }
+
+debug_as_displayed!(Address, Incarnation, Identity);
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -146,7 +151,7 @@ impl From<Address> for String {
 /// Which life of an address: a random number that its host draws for each life (membership.md A).
 ///
 /// Written as 16 hexadecimal digits, since JSON readers lose 64-bit integers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Incarnation(pub u64);
 
@@ -171,7 +176,7 @@ impl TryFrom<String> for Incarnation {
 }
 
 /// One life of one address, unique for ever: the key of every table about members.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Identity {
     /// Where it listens.
     pub address: Address,
@@ -209,9 +214,11 @@ pub enum Role {
 macro_rules! text_id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
-        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(transparent)]
         pub struct $name(Arc<str>);
+
+        debug_as_displayed!($name);
 
         impl $name {
             /// The id of this text.

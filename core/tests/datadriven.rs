@@ -16,6 +16,7 @@ use doyen_core::wire::{Beat, Message, NackReason};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
+use std::sync::Arc;
 
 #[test]
 fn keep_oldest_prefers_the_side_that_its_table_says() {
@@ -224,7 +225,7 @@ fn beat(kind: &str) -> Beat {
         generation: Generation(7),
         epoch: Epoch(12),
         holder: of_holder.then_some(Incarnation(1)),
-        hears: BTreeSet::from([server(2), server(3)]),
+        hears: Arc::new(BTreeSet::from([server(2), server(3)])),
         store_age_ms: 42,
         vacant: of_holder,
     }

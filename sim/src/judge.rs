@@ -135,6 +135,7 @@ impl Sink for Judge<'_> {
         if let Some(recorder) = &mut self.recorder {
             recorder.seen(at, seen);
         }
+        self.facts.gossip = self.tracker.gossip();
         self.facts.observe(at, seen);
         let kind = kinds::of(seen);
         self.watch.seen(kind, seen, &self.facts);

@@ -128,26 +128,26 @@ impl Report {
             self.counts.simulated = self.counts.simulated.saturating_add(trial.simulated);
             self.sometimes.merge(&trial.sometimes);
         }
-        let (word, why) = match standing(schedule, result) {
+        let (word, kind, why) = match standing(schedule, result) {
             Standing::AsExpected => {
                 self.passed();
                 return Ok(None);
             }
             Standing::Failed(why) => {
                 self.counts.violations = self.counts.violations.saturating_add(1);
-                ("VIOLATION", why)
+                ("VIOLATION", NonSuccessKind::Failure, why)
             }
             Standing::Undecided(why) => {
                 self.counts.undecided = self.counts.undecided.saturating_add(1);
-                ("undecided", why)
+                ("undecided", NonSuccessKind::Error, why)
             }
             Standing::Fault(why) => {
                 self.counts.faults = self.counts.faults.saturating_add(1);
-                ("FAULT", why)
+                ("FAULT", NonSuccessKind::Error, why)
             }
         };
         let replay = self.keep(schedule)?;
-        let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
+        let mut status = TestCaseStatus::non_success(kind);
         status
             .set_message(why.clone())
             .set_description(replay.clone());

@@ -8,6 +8,8 @@ use std::process::{Command, ExitCode, ExitStatus};
 
 /// A fault of the simulator or its use: `doyen-sim`'s own code for it (design.md 6).
 const FAULT: u8 = 3;
+/// The profile of the workspace that it is built with, and the folder of what it builds.
+const PROFILE: &str = "sim";
 
 #[derive(Args, Clone, Debug)]
 #[command(disable_help_flag = true)]
@@ -78,7 +80,8 @@ impl Flavour {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let status = Command::new(cargo)
             .current_dir(program::root())
-            .args(["build", "--quiet", "--release", "--package", "doyen-sim"])
+            .args(["build", "--quiet", "--profile", PROFILE])
+            .args(["--package", "doyen-sim"])
             .args(self.features())
             .envs(self.environment())
             .status()
@@ -88,7 +91,7 @@ impl Flavour {
                 "cargo could not build doyen-sim ({self:?}): {status}"
             ));
         }
-        Ok(self.target().join("release/doyen-sim"))
+        Ok(self.target().join(PROFILE).join("doyen-sim"))
     }
 }
 

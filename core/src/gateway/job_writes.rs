@@ -56,18 +56,23 @@ pub(super) fn submission(
     create_key(transaction, layout, job.key.as_ref(), object)
 }
 
-/// Removes a refused job: nothing of it is listed, and its key is free again (J3, C5).
+/// Removes a refused job: nothing of it is listed, and its key is free again (J3, C5). Its place
+/// stays until the cleanup, so that no submission whose answer was lost makes the job again
+/// (ADR 0015); unless the request writes the job again itself, in another context.
 pub(super) fn withdraw(
     shared: &mut Shared,
     layout: &Layout,
     job: &JobRecord,
     version: Version,
+    comes_again: bool,
 ) -> Transaction {
-    let transaction = shared
+    let mut transaction = shared
         .outbox
         .transaction()
-        .delete(layout.job(&job.context, &job.id), version)
-        .delete(layout.job_context(&job.id), Version(0));
+        .delete(layout.job(&job.context, &job.id), version);
+    if comes_again {
+        transaction = transaction.delete(layout.job_context(&job.id), Version(0));
+    }
     match &job.key {
         Some(digest) => transaction.delete(layout.idempotency(digest), Version(0)),
         None => transaction,

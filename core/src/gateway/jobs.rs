@@ -167,6 +167,13 @@ impl JobRequest {
         creation.is_some_and(|one| one.is_anothers(context))
     }
 
+    /// Whether the job, which was refused, is written again: another request's context ended.
+    fn comes_again(&self, context: &ContextId) -> bool {
+        let ended = [JobRefusal::ContextStopping, JobRefusal::ContextGone];
+        let refusal = self.refusal.as_ref();
+        self.is_anothers(context) && refusal.is_some_and(|one| ended.contains(one))
+    }
+
     pub(super) fn looked(&mut self, shared: &mut Shared, found: &Snapshot) -> Next {
         let Some(layout) = shared.layout() else {
             return Next::Again;
@@ -231,11 +238,9 @@ impl JobRequest {
             return self.made(&layout, made);
         }
         if withdrawn {
-            let ended = [JobRefusal::ContextStopping, JobRefusal::ContextGone];
             if let Stage::Waiting(context) = self.stage.clone()
                 && matches!(outcome, CommitOutcome::Committed { .. })
-                && self.is_anothers(&context)
-                && self.refusal.as_ref().is_some_and(|r| ended.contains(r))
+                && self.comes_again(&context)
             {
                 self.spent = Some(context);
                 return self.afresh();
@@ -404,7 +409,9 @@ impl JobRequest {
             JobState::Submitted | JobState::Running => Next::Watch(self.records(layout)),
             JobState::Refused { refusal } => {
                 self.refusal = Some(refusal);
-                Next::Withdraw(withdraw(shared, layout, &live.value, live.version))
+                let again = self.comes_again(context);
+                let (job, version) = (&live.value, live.version);
+                Next::Withdraw(withdraw(shared, layout, job, version, again))
             }
             JobState::Finished | JobState::Error | JobState::Killed => {
                 Next::Answer(over(&self.job, live.value))

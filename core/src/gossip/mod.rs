@@ -151,8 +151,9 @@ impl Gossip {
     /// # Errors
     /// The first invariant that does not hold, and for whom.
     pub fn check(&self) -> Result<(), Violation> {
-        let listed: BTreeSet<&Identity> = self.roster.listed.iter().collect();
-        if listed.len() != self.roster.listed.len() {
+        let mut listed: Vec<&Identity> = self.roster.listed.iter().collect();
+        listed.sort_unstable();
+        if listed.windows(2).any(|two| two[0] == two[1]) {
             return Err(violation("a roster lists an incarnation twice", &"roster"));
         }
         if self.members.len() > MEMBERS_MAX {
@@ -165,22 +166,23 @@ impl Gossip {
             if *identity != member.identity {
                 return Err(violation("a member lies under another's name", identity));
             }
-            if listed.contains(identity) != member.status.is_listed() {
+            if listed.binary_search(&identity).is_ok() != member.status.is_listed() {
                 return Err(violation("status and roster disagree", identity));
             }
             if self.tombstones.contains(identity) {
                 return Err(violation("both a member and removed", identity));
             }
         }
-        let seen = self.seen.iter().map(|one| ("seen by no member", one));
-        let counted = self.version.entries().keys();
-        let counted = counted.map(|one| ("a change counted for no member", one));
-        let named = self.reachability.named();
-        let named = named.map(|one| ("an observation of or by no member", one));
-        let listed = listed.into_iter();
-        let listed = listed.map(|one| ("a listed server is no member", one));
-        let mut all = seen.chain(counted).chain(named).chain(listed);
-        match all.find(|(_, one)| !self.members.contains_key(*one)) {
+        let seen = self.stranger(self.seen.iter());
+        let seen = seen.map(|one| ("seen by no member", one));
+        let counted = || self.stranger(self.version.entries().keys());
+        let counted = || counted().map(|one| ("a change counted for no member", one));
+        let mut named = self.reachability.named();
+        let mut named = || named.find(|one| !self.members.contains_key(*one));
+        let named = || named().map(|one| ("an observation of or by no member", one));
+        let listed = || self.stranger(listed.into_iter());
+        let listed = || listed().map(|one| ("a listed server is no member", one));
+        match seen.or_else(counted).or_else(named).or_else(listed) {
             Some((what, one)) => Err(violation(what, one)),
             None => Ok(()),
         }
@@ -190,7 +192,13 @@ impl Gossip {
     /// for a state that equals a sound one.
     #[must_use]
     pub fn is_seen_by_members(&self) -> bool {
-        self.seen.iter().all(|one| self.members.contains_key(one))
+        self.stranger(self.seen.iter()).is_none()
+    }
+
+    /// The first of these, which come in order, that is no member.
+    fn stranger<'a>(&self, mut all: impl Iterator<Item = &'a Identity>) -> Option<&'a Identity> {
+        let mut members = self.members.keys();
+        all.find(|one| members.find(|member| *member >= *one) != Some(*one))
     }
 
     /// Adds a member, or raises it to the status of higher priority (membership.md B). The version

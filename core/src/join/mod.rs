@@ -172,11 +172,11 @@ impl Join {
         if self.retry_at.is_some_and(|at| shared.now < at) {
             return false;
         }
-        match shared.followed.cluster.clone() {
+        match &shared.followed.cluster {
             None => self.found(shared),
             Some(cluster) => {
-                let moved =
-                    |(named, _): (Generation, Time)| cluster.value.roster.generation > named;
+                let generation = cluster.value.roster.generation;
+                let moved = |(named, _): (Generation, Time)| generation > named;
                 if self.joining.is_some_and(moved) {
                     if planted!(JoinKeepsIncarnation) {
                         self.joining = None;
@@ -184,6 +184,7 @@ impl Join {
                     }
                     return true;
                 } else if self.may_refound(shared, &cluster.value.roster) {
+                    let cluster = cluster.clone();
                     self.refound(shared, &cluster.value, cluster.version);
                 } else if !self.answered.is_empty() {
                     return self.join(shared);

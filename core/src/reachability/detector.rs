@@ -161,9 +161,9 @@ impl Detector {
     /// are silent already or none is followed.
     #[must_use]
     pub fn next_expiry(&self, now: Time, detection: Duration) -> Option<Time> {
-        let begins = self.records.values().map(|record| record.counted_from);
-        let next = begins.filter(|from| now.since(*from) < detection).min();
-        next.map(|from| from.after(detection))
+        let ends = self.records.values();
+        let ends = ends.map(|record| record.counted_from.after(detection));
+        ends.filter(|end| *end > now).min()
     }
 }
 
@@ -187,6 +187,7 @@ mod tests {
     use crate::identity::{Address, Incarnation};
     use crate::records::cluster::Generation;
     use crate::records::singleton::Epoch;
+    use std::sync::Arc;
 
     const DETECTION: Duration = Duration::from_secs(5);
 
@@ -201,7 +202,7 @@ mod tests {
             generation: Generation(1),
             epoch: Epoch(1),
             holder: None,
-            hears: hears.iter().cloned().collect(),
+            hears: Arc::new(hears.iter().cloned().collect()),
             store_age_ms: 0,
             vacant: false,
         }

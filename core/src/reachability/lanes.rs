@@ -13,6 +13,8 @@ const CANDIDATES: usize = 5;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Lanes {
     of: BTreeMap<Identity, BTreeSet<Identity>>,
+    /// Whether the holder owes us fast beats (S5).
+    owed: bool,
 }
 
 impl Lanes {
@@ -27,6 +29,7 @@ impl Lanes {
         let members: BTreeSet<Identity> = listed.iter().cloned().collect();
         let ring = |one: &Identity| (one.clone(), neighbours(one, &members, monitored_by));
         let mut of: BTreeMap<_, _> = listed.iter().map(ring).collect();
+        let owed = holder.is_some_and(|holder| owed_beats(listed, holder).any(|one| one == me));
         if let Some(holder) = holder.filter(|holder| members.contains(*holder)) {
             for candidate in owed_beats(listed, holder) {
                 of.entry(holder.clone())
@@ -40,12 +43,17 @@ impl Lanes {
         if !members.contains(me) {
             of.insert(me.clone(), members);
         }
-        Self { of }
+        Self { of, owed }
     }
 
     /// With whom this server exchanges beats.
     pub(crate) fn of(&self, one: &Identity) -> impl Iterator<Item = &Identity> {
         self.of.get(one).into_iter().flatten()
+    }
+
+    /// Whether we are among those to whom the holder owes fast beats.
+    pub(crate) const fn are_owed(&self) -> bool {
+        self.owed
     }
 
     /// Whether these two exchange beats.

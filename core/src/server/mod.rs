@@ -195,7 +195,6 @@ impl ServerProcess {
                 .filter(|_| !self.follow.is_reading()),
             self.join.deadline(shared),
             self.roster.deadline(shared),
-            self.singleton.deadline(shared, self.seen()),
             self.gateway.deadline(),
             self.supervisor.deadline(),
             self.leave.deadline(shared),
@@ -204,7 +203,9 @@ impl ServerProcess {
             Some(self.gossip_sent.after(gossip)),
             self.detector.next_expiry(shared.now, detection),
         ];
-        dues.into_iter().flatten().min()
+        let other = dues.into_iter().flatten().min();
+        let singleton = self.singleton.deadline(shared, self.seen(), other);
+        singleton.into_iter().chain(other).min()
     }
 
     fn command(&mut self, command: Command) {

@@ -14,7 +14,7 @@ use std::sync::Arc;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Picture {
     /// Whom it hears.
-    pub(super) hears: BTreeSet<Identity>,
+    pub(super) hears: Arc<BTreeSet<Identity>>,
     /// Who exchanges beats with whom.
     pub(super) lanes: Lanes,
     /// Which listed servers it sees, and is connected with.
@@ -60,7 +60,10 @@ impl ServerProcess {
         let gossip = Some(gossip.clone());
         let hears = self.detector.hears(now, detection);
         let picture = &mut self.picture;
-        (picture.sight, picture.hears) = (sight, hears);
+        picture.sight = sight;
+        if hears != *picture.hears {
+            picture.hears = Arc::new(hears);
+        }
         (picture.beats, picture.cluster, picture.gossip) = (beats, cluster, gossip);
         true
     }

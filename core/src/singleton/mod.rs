@@ -3,7 +3,7 @@
 //! | what a candidate sees of the holder | what it does |
 //! |---|---|
 //! | its connection broke and a new dial is refused, or another incarnation answers | claim: S4 |
-//! | its beats say `vacant` | claim: S7 |
+//! | its beats say `vacant` | challenge at once, wait, claim: S7 (ADR 0016) |
 //! | no beat for `claim-after`, or `pulse` unmoved for `hung-after` | challenge, wait, claim: S5, S6 |
 //!
 //! The i-th candidate waits 150 ms × i in every case (S8). A claim is a guess that the guards of
@@ -127,7 +127,13 @@ impl Singleton {
         }
     }
 
-    pub(crate) fn deadline(&self, shared: &Shared, seen: Seen<'_>) -> Option<Time> {
+    /// When something is due by itself, if that is before `other`, at which we are asked again.
+    pub(crate) fn deadline(
+        &self,
+        shared: &Shared,
+        seen: Seen<'_>,
+        other: Option<Time>,
+    ) -> Option<Time> {
         if !shared.listed() || shared.followed.singleton.is_none() {
             return None;
         }
@@ -141,12 +147,22 @@ impl Singleton {
         if self.committing || !shared.has_store() {
             return None;
         }
-        let wait = turn(shared, seen)?;
+        // Whose turn it is takes long to tell: at most inputs nothing is due whosever it is.
+        let earliest = self.claim_due(shared, seen, Duration::ZERO)?;
+        if other.is_some_and(|other| earliest >= other) {
+            return None;
+        }
+        let due = self.claim_due(shared, seen, turn(shared, seen)?)?;
+        debug_assert!(due >= earliest, "a turn never makes a claim due earlier");
+        Some(due)
+    }
+
+    /// When a candidate of this turn may claim or challenge, for whatever reason comes first.
+    fn claim_due(&self, shared: &Shared, seen: Seen<'_>, wait: Duration) -> Option<Time> {
         let reasons = [
             self.proof.as_ref().map(|(_, at)| at.after(wait)),
-            self.vacant_at(shared).map(|at| at.after(wait)),
             self.challenged.as_ref().map_or_else(
-                || Some(self.challenge_due(shared, wait)),
+                || Some(self.challenge_due(shared, seen, wait)),
                 |challenged| challenged.claim_at,
             ),
         ];
@@ -186,6 +202,11 @@ impl Singleton {
                 self.last_challenge = None;
             }
             SingletonWork::Claim(TakenBy::Challenge) => self.challenged = None,
+            SingletonWork::Claim(TakenBy::Vacancy) => {
+                self.challenged = None;
+                // If it answered, its word was an old one; else its next beat says so again.
+                self.vacant_since = None;
+            }
             SingletonWork::Claim(_) | SingletonWork::Grant => {}
         }
         self.committing = false;
@@ -244,28 +265,36 @@ impl Singleton {
         {
             return;
         }
+        let epoch = shared.epoch();
+        self.challenged.take_if(|one| one.epoch != epoch);
+        let earliest = self.claim_due(shared, seen, Duration::ZERO);
+        if earliest.is_none_or(|at| shared.now < at) {
+            return;
+        }
         let Some(wait) = turn(shared, seen) else {
             return;
         };
         let due = |at: Option<Time>| at.is_some_and(|at| shared.now >= at.after(wait));
         if due(self.proof.as_ref().map(|(_, at)| *at)) {
             self.claim(shared, TakenBy::Proof, None);
-        } else if due(self.vacant_at(shared)) {
-            self.claim(shared, TakenBy::Vacancy, None);
         } else if let Some(challenged) = self.challenged.clone() {
-            if challenged.epoch != shared.epoch() {
-                self.challenged = None;
-            } else if challenged.claim_at.is_some_and(|at| shared.now >= at) {
+            if challenged.claim_at.is_some_and(|at| shared.now >= at) {
+                let vacant = self.vacant_since.is_some();
+                let by = if vacant {
+                    TakenBy::Vacancy
+                } else {
+                    TakenBy::Challenge
+                };
                 // The guard on `pulse` tells whether the holder answered.
-                self.claim(shared, TakenBy::Challenge, Some(challenged.baseline));
+                self.claim(shared, by, Some(challenged.baseline));
             }
-        } else if shared.now >= self.challenge_due(shared, wait) {
+        } else if shared.now >= self.challenge_due(shared, seen, wait) {
             self.challenge(shared);
         }
     }
 
-    /// Since when the holder is known to be vacant (S7). Its word may have been kept back on the way:
-    /// a holder that raised `pulse` a moment ago has the store.
+    /// Since when the holder says that it is vacant (S7). Its word may have been kept back on the way:
+    /// a holder that raised `pulse` a moment ago has the store, and any other is challenged (ADR 0016).
     fn vacant_at(&self, shared: &Shared) -> Option<Time> {
         let without = shared
             .followed
@@ -274,18 +303,20 @@ impl Singleton {
         self.vacant_since.map(|at| at.max(without))
     }
 
-    /// When silence or a standing `pulse` is reason to challenge (S5, S6).
-    fn challenge_due(&self, shared: &Shared, wait: Duration) -> Time {
+    /// When silence, a standing `pulse` or the holder's own word is reason to challenge (S5, S6, S7).
+    fn challenge_due(&self, shared: &Shared, seen: Seen<'_>, wait: Duration) -> Time {
         let times = shared.times();
         let silent = self.heard.max(self.counting_since);
-        let by_silence = is_owed_beats(shared).then(|| silent.after(times.claim_after));
+        let owed = seen.lanes.are_owed();
+        debug_assert_eq!(owed, is_owed_beats(shared), "lanes of another roster");
+        let by_silence = owed.then(|| silent.after(times.claim_after));
         // Without the store nobody sees `pulse`, and the holder cannot raise it.
         let seen = self.counting_since.max(shared.store_since);
         let still = shared.followed.pulse_moved.max(seen);
         let by_pulse = still.after(times.hung_after);
-        let due = by_silence
-            .map_or(by_pulse, |by_silence| by_silence.min(by_pulse))
-            .after(wait);
+        let reasons = [by_silence, self.vacant_at(shared)];
+        let first = reasons.into_iter().flatten().fold(by_pulse, Time::min);
+        let due = first.after(wait);
         let pause = self
             .last_challenge
             .map(|last| last.after(times.challenge_pause));
@@ -394,6 +425,7 @@ fn turn(shared: &Shared, seen: Seen<'_>) -> Option<Duration> {
     Some(shared.times().candidate_step.saturating_mul(older))
 }
 
+/// What lanes of the present roster and office tell.
 fn is_owed_beats(shared: &Shared) -> bool {
     let (Some(roster), Some(holder)) = (shared.roster(), shared.holder()) else {
         return false;

@@ -16,7 +16,17 @@ use crate::records::encode;
 use crate::records::key::Layout;
 use crate::records::transaction::{Transaction, Version};
 use crate::server::shared::{Purpose, Shared};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
+
+/// What an open call leads to.
+enum Decision {
+    /// It is answered, and nothing else changes.
+    Settles(Transaction),
+    /// It is accepted, and its context changes.
+    Changes(Transaction),
+}
 
 impl Supervisor {
     pub(super) fn decide_calls(&mut self, shared: &mut Shared) {
@@ -25,32 +35,42 @@ impl Supervisor {
         if let Some(at) = self.call_retries.values().min().copied() {
             self.wake(at);
         }
-        let open: Vec<_> = self
-            .view
-            .calls
-            .iter()
-            .filter(|(_, call)| call.value.progress == CallState::Open)
-            .map(|(id, call)| (id.clone(), call.clone()))
-            .collect();
-        for (id, call) in open {
-            let name = call.value.operation.context_name().to_owned();
-            let busy = self.busy_calls.contains_key(&id)
-                || self.call_retries.contains_key(&id)
-                || self.busy_calls.values().any(|other| *other == name);
-            if !busy && let Some(transaction) = self.decide(shared, &call) {
-                self.busy_calls.insert(id.clone(), name);
-                let work = SupervisorWork::Call(self.epoch, id);
-                shared.commit(transaction, Purpose::Supervisor(work));
+        let mut changing: BTreeSet<String> = self.busy_calls.values().flatten().cloned().collect();
+        let waits = |(id, call): &(&CallId, &Arc<Versioned<CallRecord>>)| {
+            call.value.progress == CallState::Open
+                && !self.busy_calls.contains_key(id)
+                && !self.call_retries.contains_key(id)
+        };
+        let open = self.view.calls.iter().filter(waits);
+        let open: Vec<_> = open.map(|(_, call)| call.clone()).collect();
+        for call in open {
+            let name = call.value.operation.context_name();
+            // What follows from the change is decided when it is known.
+            if changing.contains(name) {
+                continue;
             }
+            let Some(decision) = self.decide(shared, &call) else {
+                continue;
+            };
+            let (transaction, changes) = match decision {
+                Decision::Changes(transaction) => (transaction, Some(name.to_owned())),
+                // Each carries its guards, so that many of one name may be under way.
+                Decision::Settles(transaction) => (transaction, None),
+            };
+            changing.extend(changes.clone());
+            let id = call.value.id.clone();
+            self.busy_calls.insert(id.clone(), changes);
+            let work = SupervisorWork::Call(self.epoch, id);
+            shared.commit(transaction, Purpose::Supervisor(work));
         }
     }
 
-    fn decide(&mut self, shared: &mut Shared, call: &Versioned<CallRecord>) -> Option<Transaction> {
+    fn decide(&mut self, shared: &mut Shared, call: &Versioned<CallRecord>) -> Option<Decision> {
         let layout = shared.layout()?;
         let transaction = shared.fenced()?;
         if call.remaining(shared.stamps.reached()).is_none() {
             // C4: the gateway that wrote it is gone, or nothing could be decided in time.
-            return Some(self.settle_call(transaction, &layout, call, CallOutcome::Expired));
+            return self.settles(transaction, &layout, call, CallOutcome::Expired);
         }
         if call.remaining(shared.stamps.now(shared.now)).is_none() {
             // Past its deadline, as far as we can tell: the store's next answer says for certain.
@@ -62,7 +82,7 @@ impl Supervisor {
             let outcome = CallOutcome::TooMany {
                 limit: format!("{max} open calls"),
             };
-            return Some(self.settle_call(transaction, &layout, call, outcome));
+            return self.settles(transaction, &layout, call, outcome);
         }
         let known = self
             .view
@@ -74,7 +94,7 @@ impl Supervisor {
                 let transaction = transaction
                     .check(layout.context_name(name), Version(0))
                     .check(layout.context(&known.value.id), known.version);
-                Some(self.settle_call(transaction, &layout, call, CallOutcome::ContextExists))
+                self.settles(transaction, &layout, call, CallOutcome::ContextExists)
             }
             (CallOperation::CreateContext { .. }, None) => {
                 let max = shared.limits().contexts_max;
@@ -82,9 +102,10 @@ impl Supervisor {
                     let outcome = CallOutcome::TooMany {
                         limit: format!("{max} live contexts"),
                     };
-                    return Some(self.settle_call(transaction, &layout, call, outcome));
+                    return self.settles(transaction, &layout, call, outcome);
                 }
-                Some(create(shared, transaction, &layout, call))
+                let transaction = create(shared, transaction, &layout, call);
+                Some(Decision::Changes(transaction))
             }
             (CallOperation::DeleteContext { name }, None) => {
                 let transaction = if planted!(AbsenceUnguarded) {
@@ -92,12 +113,23 @@ impl Supervisor {
                 } else {
                     transaction.check_absent(layout.context_name(name))
                 };
-                Some(self.settle_call(transaction, &layout, call, CallOutcome::ContextNotFound))
+                self.settles(transaction, &layout, call, CallOutcome::ContextNotFound)
             }
             (CallOperation::DeleteContext { .. }, Some(known)) => {
                 self.stop(shared, transaction, &layout, call, &known)
             }
         }
+    }
+
+    fn settles(
+        &self,
+        transaction: Transaction,
+        layout: &Layout,
+        call: &Versioned<CallRecord>,
+        outcome: CallOutcome,
+    ) -> Option<Decision> {
+        let transaction = self.settle_call(transaction, layout, call, outcome);
+        Some(Decision::Settles(transaction))
     }
 
     /// Adds the settling of a call to a transaction; a key that is gone is left alone.
@@ -123,7 +155,7 @@ impl Supervisor {
         layout: &Layout,
         call: &Versioned<CallRecord>,
         known: &Versioned<ContextRecord>,
-    ) -> Option<Transaction> {
+    ) -> Option<Decision> {
         let context = known.value.id.clone();
         if self.locals.get(&context).is_some_and(|local| local.busy) {
             return None;
@@ -131,7 +163,7 @@ impl Supervisor {
         if known.value.state == ContextState::Stopping || known.value.ending.is_some() {
             let transaction = transaction.check(layout.context(&context), known.version);
             let outcome = CallOutcome::StopInProgress { context };
-            return Some(self.settle_call(transaction, layout, call, outcome));
+            return self.settles(transaction, layout, call, outcome);
         }
         let owner = self.view.owners.get(&context)?;
         let mut record = known.value.clone();
@@ -146,21 +178,20 @@ impl Supervisor {
             .context_stop
             .saturating_sub(Duration::from_secs(2));
         let until = shared.stamps.now(shared.now).after(wait);
-        Some(
-            transaction
-                .check(layout.owner(&context), owner.version)
-                .put(layout.context(&context), encode(&record), known.version)
-                .put(
-                    layout.call(&call.value.id),
-                    encode(&accepted(&call.value, context, until)),
-                    call.version,
-                ),
-        )
+        let transaction = transaction
+            .check(layout.owner(&context), owner.version)
+            .put(layout.context(&context), encode(&record), known.version)
+            .put(
+                layout.call(&call.value.id),
+                encode(&accepted(&call.value, context, until)),
+                call.version,
+            );
+        Some(Decision::Changes(transaction))
     }
 
     /// The accepted calls of a context.
-    pub(super) fn accepted_calls(&self, context: &ContextId) -> Vec<Versioned<CallRecord>> {
-        let of_context = |call: &&Versioned<CallRecord>| match &call.value.progress {
+    pub(super) fn accepted_calls(&self, context: &ContextId) -> Vec<Arc<Versioned<CallRecord>>> {
+        let of_context = |call: &&Arc<Versioned<CallRecord>>| match &call.value.progress {
             CallState::Accepted { context: of, .. } => of == context,
             CallState::Open | CallState::Settled { .. } => false,
         };

@@ -25,12 +25,13 @@ use crate::records::transaction::Transaction;
 use crate::server::shared::{Purpose, Shared};
 use crate::time::Time;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// A context with the records that belong to it.
 pub(super) struct Whole {
-    pub(super) context: Versioned<ContextRecord>,
-    pub(super) owner: Versioned<OwnerRecord>,
-    pub(super) life: Versioned<LifeRecord>,
+    pub(super) context: Arc<Versioned<ContextRecord>>,
+    pub(super) owner: Arc<Versioned<OwnerRecord>>,
+    pub(super) life: Arc<Versioned<LifeRecord>>,
 }
 
 impl Whole {

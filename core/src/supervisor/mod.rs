@@ -77,7 +77,8 @@ pub(crate) struct Supervisor {
     epoch: Epoch,
     view: View,
     locals: BTreeMap<ContextId, Local>,
-    busy_calls: BTreeMap<CallId, String>,
+    /// Calls whose decision is under way; with their context's name if it changes the context.
+    busy_calls: BTreeMap<CallId, Option<String>>,
     /// Calls whose decision was not committed: not before then again.
     call_retries: BTreeMap<CallId, Time>,
     /// Calls whose key is gone, so that settling them must not delete it.

@@ -8,14 +8,18 @@ use crate::records::key::{Key, Layout};
 use crate::records::transaction::{Query, Snapshot, Stored};
 use crate::records::{RecordError, Versioned, decode};
 use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Records as they were read, shared with whoever decides from them.
+type Records<K, T> = BTreeMap<K, Arc<Versioned<T>>>;
 
 /// The records that the holder decides from.
 #[derive(Clone, Debug, Default)]
 pub(super) struct View {
-    pub(super) calls: BTreeMap<CallId, Versioned<CallRecord>>,
-    pub(super) contexts: BTreeMap<ContextId, Versioned<ContextRecord>>,
-    pub(super) owners: BTreeMap<ContextId, Versioned<OwnerRecord>>,
-    pub(super) lives: BTreeMap<ContextId, Versioned<LifeRecord>>,
+    pub(super) calls: Records<CallId, CallRecord>,
+    pub(super) contexts: Records<ContextId, ContextRecord>,
+    pub(super) owners: Records<ContextId, OwnerRecord>,
+    pub(super) lives: Records<ContextId, LifeRecord>,
 }
 
 impl View {
@@ -96,10 +100,9 @@ impl View {
         self.contexts
             .values()
             .find(|context| context.value.name == name)
+            .map(|context| &**context)
     }
 }
-
-type Records<K, T> = BTreeMap<K, Versioned<T>>;
 
 /// Puts a record into the first of two maps, from the second one if that has this write of it.
 fn put<K: Ord, T: serde::de::DeserializeOwned>(
@@ -114,7 +117,7 @@ fn put<K: Ord, T: serde::de::DeserializeOwned>(
         return Ok(());
     };
     let known = old.remove(&id).filter(|known| known.is_of(stored));
-    let record = known.map_or_else(|| decode(key, what, stored), Ok)?;
+    let record = known.map_or_else(|| decode(key, what, stored).map(Arc::new), Ok)?;
     map.insert(id, record);
     Ok(())
 }

@@ -121,8 +121,9 @@ pub struct Beat {
     pub epoch: Epoch,
     /// Who holds that epoch, as far as the sender knows.
     pub holder: Option<Incarnation>,
-    /// Whom the sender hears (R3).
-    pub hears: BTreeSet<Identity>,
+    /// Whom the sender hears (R3). It rarely changes from one beat to the next, and every copy of a
+    /// beat has it.
+    pub hears: Arc<BTreeSet<Identity>>,
     /// Milliseconds since the sender's last success with the store (S7).
     pub store_age_ms: u64,
     /// The sender holds the office but has no store: whoever has it may take the office (S7).

@@ -88,7 +88,8 @@ impl HostHandle {
         self.leave.notify_one();
     }
 
-    /// What the process knew of the cluster at most 20 ms ago.
+    /// What the process knew of the cluster at most 250 ms ago; what it made an event of shows at
+    /// once.
     #[must_use]
     pub fn view(&self) -> Arc<ClusterView> {
         self.view.borrow().clone()

@@ -27,6 +27,9 @@ const CHANGES_MAX: usize = 1_024;
 const EVENTS_MAX: usize = 1_024;
 /// The view is made anew at most so often, unless an event says that something happened.
 const VIEW_PAUSE: Duration = Duration::from_millis(20);
+/// It is made anew at the latest so long after the last one, if the process was told anything
+/// since. At rest another input mostly comes before, and no timer is needed: each costs a wake.
+const VIEW_AGE_MAX: Duration = Duration::from_millis(250);
 /// After so many other inputs a request is taken, so that a flood of messages starves none.
 const TURNS_MAX: u32 = 32;
 /// How long queued messages may take to go out at the end.
@@ -192,7 +195,7 @@ impl<D: Decider> Task<D> {
         loop {
             let now = self.mechanism.clock.now();
             let timeout = self.process.poll_timeout();
-            let refresh = self.view_due.then(|| self.view_made.after(VIEW_PAUSE));
+            let refresh = self.view_due.then(|| self.view_made.after(VIEW_AGE_MAX));
             tokio::select! {
                 biased;
                 () = self.leave.notified() => return Turn::Input(Input::Command(Command::Leave)),

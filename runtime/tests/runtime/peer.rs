@@ -7,8 +7,8 @@ use doyen_core::records::cluster::{Generation, Secret};
 use doyen_core::records::singleton::Epoch;
 use doyen_core::wire::{Beat, Message};
 use doyen_runtime::transport::{Transport, TransportConfig, TransportEvent};
-use std::collections::BTreeSet;
 use std::net::TcpListener;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 
@@ -56,7 +56,7 @@ pub(crate) fn beat(from: &Identity) -> Beat {
         generation: Generation(1),
         epoch: Epoch(1),
         holder: None,
-        hears: BTreeSet::new(),
+        hears: Arc::default(),
         store_age_ms: 0,
         vacant: false,
     }

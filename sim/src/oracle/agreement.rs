@@ -20,7 +20,7 @@ use doyen_core::records::cluster::Generation;
 use doyen_core::records::singleton::Epoch;
 use doyen_core::time::Time;
 use doyen_core::wire::{Beat, Message};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 const NAME: &str = "agreement";
 /// So many states of one generation are remembered.
@@ -34,6 +34,8 @@ pub(super) struct Agreement {
     shown: BTreeMap<Incarnation, (Generation, Epoch)>,
     generation: Generation,
     states: BTreeMap<u64, u64>,
+    /// Digests of states that are possible ones: most are told several times.
+    possible: BTreeSet<u64>,
 }
 
 impl Oracle for Agreement {
@@ -57,7 +59,7 @@ impl Oracle for Agreement {
             } => {
                 let life = facts.last_at_node(*node);
                 let name = life.map_or("", |life| life.name.as_str());
-                self.told(at, name, gossip)
+                self.told(at, name, gossip, facts.gossip)
             }
             Seen::Output {
                 output: Output::Beat(plan),
@@ -194,20 +196,32 @@ impl Agreement {
         Ok(())
     }
 
-    fn told(&mut self, at: Time, name: &str, gossip: &Gossip) -> Result<(), Violation> {
-        let checked = gossip.check();
-        claim!(
-            NAME,
-            at,
-            checked.is_ok(),
-            "impossible state",
-            "{name} tells an impossible state: {}",
-            checked
-                .as_ref()
-                .err()
-                .map(ToString::to_string)
-                .unwrap_or_default()
-        );
+    fn told(
+        &mut self,
+        at: Time,
+        name: &str,
+        gossip: &Gossip,
+        digest: Option<u64>,
+    ) -> Result<(), Violation> {
+        if digest.is_none_or(|digest| !self.possible.contains(&digest)) {
+            let checked = gossip.check();
+            claim!(
+                NAME,
+                at,
+                checked.is_ok(),
+                "impossible state",
+                "{name} tells an impossible state: {}",
+                checked
+                    .as_ref()
+                    .err()
+                    .map(ToString::to_string)
+                    .unwrap_or_default()
+            );
+            if self.possible.len() >= STATES_MAX {
+                self.possible.clear();
+            }
+            self.possible.extend(digest);
+        }
         let generation = gossip.roster.generation;
         let listed = self.rosters.get(&generation);
         claim!(

@@ -91,9 +91,14 @@ impl Converges {
         if !healed && !membership_due {
             return Ok(());
         }
+        if healed && legitimacy::is_never_founded(facts) {
+            self.waits = None;
+            return Ok(());
+        }
         let membership = self.membership(views, facts);
-        // Without a seed nobody founds; during the faults a start may be late.
-        let may_be_stuck = facts.mixed || (healed && legitimacy::excuse(facts).is_some());
+        // Without a seed nobody founds; during the faults a start may be late, or nobody lives.
+        let nobody = facts.servers().next().is_none();
+        let may_be_stuck = facts.mixed || nobody || (healed && legitimacy::excuse(facts).is_some());
         let founded = facts.records.cluster.is_some() || healed;
         claim!(
             NAME,
@@ -238,7 +243,7 @@ fn records(views: &[(NodeId, ClusterView)], facts: &Facts) -> Option<String> {
             ));
         }
     }
-    let open = |one: &&super::records::Held<doyen_core::records::job::JobRecord>| {
+    let open = |one: &&std::rc::Rc<super::records::Held<doyen_core::records::job::JobRecord>>| {
         let owner = records.owners.get(&one.value.context);
         let owned = owner.is_some_and(|one| one.value.owner.is_some());
         let runs = one.value.state == JobState::Running;
@@ -310,6 +315,18 @@ mod tests {
     }
 
     #[test]
+    fn of_a_cluster_of_which_nobody_lives_nothing_is_claimed() {
+        for (dead, good) in [(3, true), (2, false)] {
+            let mut history = History::cluster(Converges::default(), vec![]);
+            for number in 1..=dead {
+                history.dies(&server(number, 1));
+            }
+            history.wait(200_000).looks();
+            assert_eq!(history.verdict().is_ok(), good, "{dead} of 3 died");
+        }
+    }
+
+    #[test]
     fn an_open_call_keeps_it_from_being_settled() {
         let mut history = History::cluster(Converges::default(), vec![]);
         history
@@ -320,6 +337,17 @@ mod tests {
         history.wait(300_000);
         looks(&mut history, true);
         assert_eq!(history.fails(), "converges/records");
+    }
+
+    #[test]
+    fn servers_of_which_none_is_a_seed_rest_without_a_cluster() {
+        for (seed, rests) in [("s2", true), ("s1", false)] {
+            let mut history = History::new(Converges::default(), vec![]);
+            history.facts.seeds = [("s1".into(), vec![seed.into()])].into();
+            history.begins(1, 1).phase(Phase::Converge).wait(20_000);
+            history.sees(&Seen::Views { views: &[] });
+            assert_eq!(history.is_settled(), rests, "{seed}");
+        }
     }
 
     #[test]

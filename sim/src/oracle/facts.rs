@@ -94,6 +94,8 @@ pub struct Facts {
     pub records: Records,
     /// What the commit that is being looked at did; empty when it was refused.
     pub changes: Vec<Change>,
+    /// The digest of the state of membership that is being told, if one is.
+    pub gossip: Option<u64>,
     /// When a client asked last.
     pub asked: Time,
     /// When the records of contexts, calls and jobs last changed.
@@ -102,7 +104,8 @@ pub struct Facts {
     pub launched: BTreeMap<Incarnation, Launched>,
     lives: Vec<Life>,
     by_incarnation: BTreeMap<Incarnation, usize>,
-    by_node: BTreeMap<NodeId, usize>,
+    /// The last life at each place, by the place's number.
+    by_node: Vec<Option<usize>>,
 }
 
 impl Facts {
@@ -131,12 +134,13 @@ impl Facts {
             envelope: Envelope::new(&schedule.faults),
             records: Records::default(),
             changes: Vec::new(),
+            gossip: None,
             asked: Time::ZERO,
             progressed: Time::ZERO,
             launched: BTreeMap::new(),
             lives: Vec::new(),
             by_incarnation: BTreeMap::new(),
-            by_node: BTreeMap::new(),
+            by_node: Vec::new(),
         }
     }
 
@@ -145,11 +149,7 @@ impl Facts {
         self.at = at;
         match seen {
             Seen::Input { node, clock, .. } => {
-                if let Some(life) = self
-                    .by_node
-                    .get(node)
-                    .and_then(|one| self.lives.get_mut(*one))
-                {
+                if let Some(life) = self.last_at_node_mut(*node) {
                     life.clock = *clock;
                     life.began_clock.get_or_insert(*clock);
                 }
@@ -180,11 +180,7 @@ impl Facts {
             } => self.envelope.fault(at, *index, *begins, hits),
             Seen::Deed { node, deed } => self.deed(at, *node, deed),
             Seen::Panicked { node, .. } => {
-                if let Some(one) = self
-                    .by_node
-                    .get(node)
-                    .and_then(|one| self.lives.get_mut(*one))
-                {
+                if let Some(one) = self.last_at_node_mut(*node) {
                     one.ended = Some(at);
                 }
             }
@@ -201,14 +197,19 @@ impl Facts {
     /// The life that goes on at a place.
     #[must_use]
     pub fn at_node(&self, node: NodeId) -> Option<&Life> {
-        let life = self.by_node.get(&node).and_then(|one| self.lives.get(*one));
-        life.filter(|life| life.lives())
+        self.last_at_node(node).filter(|life| life.lives())
     }
 
     /// The last life at a place, whether it goes on or not.
     #[must_use]
     pub fn last_at_node(&self, node: NodeId) -> Option<&Life> {
-        self.by_node.get(&node).and_then(|one| self.lives.get(*one))
+        let index = *self.by_node.get(usize::from(node.0))?;
+        self.lives.get(index?)
+    }
+
+    fn last_at_node_mut(&mut self, node: NodeId) -> Option<&mut Life> {
+        let index = *self.by_node.get(usize::from(node.0))?;
+        self.lives.get_mut(index?)
     }
 
     /// A life, whether it goes on or not.
@@ -221,7 +222,8 @@ impl Facts {
     /// Every life that goes on.
     pub fn living(&self) -> impl Iterator<Item = &Life> {
         self.by_node
-            .values()
+            .iter()
+            .flatten()
             .filter_map(|one| self.lives.get(*one))
             .filter(|life| life.lives())
     }
@@ -296,7 +298,13 @@ impl Facts {
             began_clock: None,
         });
         self.by_incarnation.insert(identity.incarnation, index);
-        self.by_node.insert(node, index);
+        let place = usize::from(node.0);
+        if self.by_node.len() <= place {
+            self.by_node.resize(place + 1, None);
+        }
+        if let Some(last) = self.by_node.get_mut(place) {
+            *last = Some(index);
+        }
         if role == Role::Server {
             let itself = if again { envelope::SELF } else { 0 };
             self.envelope.moment(at, envelope::ORDERLY | itself, node);

@@ -65,6 +65,14 @@ pub fn excuse(facts: &Facts) -> Option<String> {
     running.map(|job| format!("job {} still runs", job.value.id))
 }
 
+/// Whether there is no cluster and never will be: no server of the schedule is a seed (F3). That is
+/// how such a run comes to rest.
+#[must_use]
+pub fn is_never_founded(facts: &Facts) -> bool {
+    let mut seeds = facts.seeds.iter();
+    facts.records.cluster.is_none() && seeds.all(|(name, seeds)| !seeds.contains(name))
+}
+
 /// How long the servers may take, in calm, until they are one cluster with one holder.
 ///
 /// The longest of three ways there: a split is decided and who was left out joins again; all are

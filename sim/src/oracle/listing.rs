@@ -18,6 +18,7 @@ use doyen_core::records::transaction::{Operation, Transaction, TransactionId};
 use doyen_core::time::Time;
 use doyen_core::wire::Beat;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 const NAME: &str = "listing";
 
@@ -36,7 +37,7 @@ struct Told {
     sequence: u64,
     /// On the clock of who took it.
     clock: Time,
-    hears: BTreeSet<Identity>,
+    hears: Arc<BTreeSet<Identity>>,
     /// Its taker said since that it does not hear it.
     lost: bool,
 }
@@ -191,7 +192,7 @@ mod tests {
             generation: Generation(3),
             epoch: Epoch(1),
             holder: None,
-            hears: hears.iter().map(|one| server(*one, 1)).collect(),
+            hears: Arc::new(hears.iter().map(|one| server(*one, 1)).collect()),
             store_age_ms: 0,
             vacant: false,
         };

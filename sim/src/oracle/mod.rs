@@ -45,6 +45,7 @@ mod single_effective_singleton;
 mod someone_survives;
 mod splits;
 mod splits_ears;
+mod splits_in_time;
 
 use crate::engine::Ran;
 use crate::trace::seen::Seen;

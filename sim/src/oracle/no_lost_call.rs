@@ -218,7 +218,7 @@ impl NoLostCall {
         let name = facts.at_node(node).map_or("", |life| life.name.as_str());
         match (answer, &held.what) {
             (Answer::Call(outcome), What::Call(id, digest)) => {
-                let same = |(other, one): (&CallId, &super::records::Held<_>)| {
+                let same = |(other, one): (&CallId, &std::rc::Rc<super::records::Held<_>>)| {
                     let one: &doyen_core::records::call::CallRecord = &one.value;
                     let mine = other == id || (digest.is_some() && one.key == *digest);
                     let settled = CallState::Settled {

@@ -2,15 +2,15 @@
 //! reported it; a finished result can be read at every server.
 //!
 //! Envelope: what was acknowledged never vanishes: always. That an end which the engine reported is
-//! stored within [`STORED`]: in calm. That it ends at all: once faults end (waited for, see
-//! `legitimacy`). Source: design.md 5; protocol.md J2 to J5.
+//! stored within [`STORED`]: in calm. What was refused and withdrawn does not come again: always.
+//! That it ends at all: once faults end (waited for, see `legitimacy`). Source: design.md 5; protocol.md J2 to J5.
 
 use super::facts::Facts;
-use super::records::{Change, Kind, kind};
+use super::records::{Change, Kind, Step, kind};
 use super::report::claim;
 use super::{Oracle, Violation, kinds};
 use crate::trace::seen::{NodeId, Phase, Seen};
-use doyen_core::identity::{JobId, Role};
+use doyen_core::identity::{ContextId, Identity, JobId, Role};
 use doyen_core::input::{Command, EffectReport, Input};
 use doyen_core::output::Answer;
 use doyen_core::records::job::{JobRecord, JobState, Payload};
@@ -28,6 +28,8 @@ pub(super) struct NoLostJob {
     acknowledged: BTreeSet<JobId>,
     open: BTreeSet<JobId>,
     reports: BTreeMap<JobId, Report>,
+    /// Jobs that were refused and removed.
+    withdrawn: BTreeSet<(ContextId, JobId)>,
     /// Drivers whose engine has ended, or that were told to end.
     ending: BTreeSet<NodeId>,
 }
@@ -77,23 +79,12 @@ impl Oracle for NoLostJob {
                 let role = facts.life(written.by.incarnation).map(|life| life.role);
                 for change in &facts.changes {
                     match change {
+                        Change::Job(id, step) => self.lives(at, id, step, written.by, facts)?,
                         Change::Done(id, step) => {
                             if let Some(record) = step.now() {
                                 self.open.remove(id);
                                 self.ended(at, id, record, role == Some(Role::Driver))?;
                             }
-                        }
-                        Change::Job(id, step) => {
-                            let gone = step.after.is_none() && self.open.contains(id);
-                            let there = facts.records.done.contains_key(id);
-                            claim!(
-                                NAME,
-                                at,
-                                !gone || there,
-                                "vanished",
-                                "job {id} was acknowledged, and {} removed it",
-                                facts.name(written.by)
-                            );
                         }
                         _ => {}
                     }
@@ -173,6 +164,43 @@ impl NoLostJob {
             "job {} is acknowledged as {:?}",
             job.id,
             job.state
+        );
+        Ok(())
+    }
+
+    /// A job that is not final was written or removed.
+    fn lives(
+        &mut self,
+        at: Time,
+        id: &JobId,
+        step: &Step<JobRecord>,
+        by: &Identity,
+        facts: &Facts,
+    ) -> Result<(), Violation> {
+        let there = facts.records.done.contains_key(id);
+        if let Some(record) = step.now() {
+            let place = (record.context.clone(), id.clone());
+            claim!(
+                NAME,
+                at,
+                !self.withdrawn.contains(&place),
+                "comes again",
+                "job {id} was refused and withdrawn, and {} makes it again",
+                facts.name(by)
+            );
+            return Ok(());
+        }
+        if let Some(record) = step.was().filter(|_| !there) {
+            let place = (record.context.clone(), id.clone());
+            self.withdrawn.insert(place);
+        }
+        claim!(
+            NAME,
+            at,
+            !self.open.contains(id) || there,
+            "vanished",
+            "job {id} was acknowledged, and {} removed it",
+            facts.name(by)
         );
         Ok(())
     }
@@ -316,6 +344,21 @@ mod tests {
         let mut history = cluster();
         answers(&mut history, &accepted(JobState::Submitted));
         assert_eq!(history.fails(), "no_lost_job/not validated");
+    }
+
+    #[test]
+    fn a_job_that_was_refused_and_withdrawn_does_not_come_again() {
+        let mut history = cluster();
+        let (id, job) = (ContextId::new("a"), JobId::new("j"));
+        history.creates_job(&server(2, 1), "a", "k");
+        let gone = history
+            .transaction()
+            .delete_any(layout().job(&id, &job))
+            .delete_any(layout().job_context(&job));
+        history.writes(&server(2, 1), &gone);
+        assert_eq!(history.verdict(), Ok(()));
+        history.creates_job(&server(2, 1), "a", "j");
+        assert_eq!(history.fails(), "no_lost_job/comes again");
     }
 
     #[test]

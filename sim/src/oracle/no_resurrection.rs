@@ -109,14 +109,18 @@ impl Oracle for NoResurrection {
 }
 
 impl NoResurrection {
-    /// A life asks to be listed as the successor of one generation, and never after it was (F2).
+    /// A life asks to be listed as the successor of one generation only, and asks nothing new once
+    /// it was taken off (F2). Who does not know yet that it was listed repeats what it asked.
     fn joins(&mut self, at: Time, life: &Life, generation: Generation) -> Result<(), Violation> {
         let me = life.identity.incarnation;
-        let first = *self.joins.entry(me).or_insert(generation);
+        let first = *self.joins.entry(me).or_insert_with(|| {
+            let removed = self.removed.get(&me);
+            removed.map_or(generation, |_| Generation(0))
+        });
         claim!(
             NAME,
             at,
-            first == generation && !self.removed.contains_key(&me),
+            first == generation,
             "joins twice",
             "{} asks to follow generation {generation}; the same life asked to follow {first}, or \
              was listed before",
@@ -131,18 +135,40 @@ mod tests {
     use super::*;
     use crate::oracle::history::{History, server};
 
+    fn asks(history: &mut History, from: u16, generation: u64) -> bool {
+        let message = Message::Join {
+            generation: Generation(generation),
+            version: String::new(),
+        };
+        let to = server(1, 1);
+        history.output(from, &Output::Send { to, message });
+        history.verdict().is_ok()
+    }
+
     #[test]
     fn a_life_asks_to_follow_one_generation() {
         let mut history = History::cluster(NoResurrection::default(), vec![]);
         history.begins(4, 1);
         for (generation, good) in [(3, true), (3, true), (4, false)] {
-            let message = Message::Join {
-                generation: Generation(generation),
-                version: String::new(),
-            };
-            let to = server(1, 1);
-            history.output(4, &Output::Send { to, message });
-            assert_eq!(history.verdict().is_ok(), good);
+            assert_eq!(asks(&mut history, 4, generation), good);
+        }
+    }
+
+    #[test]
+    fn who_was_listed_and_taken_off_asks_nothing_new() {
+        let listed = |last: u16| (1..=last).map(|one| server(one, 1)).collect();
+        for (before, after, good) in [
+            // It does not know yet that it was listed, and repeats what it asked.
+            (Some(3), 3, true),
+            (Some(3), 5, false),
+            (None, 5, false),
+        ] {
+            let mut history = History::cluster(NoResurrection::default(), vec![]);
+            history.begins(4, 1);
+            assert!(before.is_none_or(|generation| asks(&mut history, 4, generation)));
+            history.rosters(&server(1, 1), 4, listed(4));
+            history.rosters(&server(1, 1), 5, listed(3));
+            assert_eq!(asks(&mut history, 4, after), good);
         }
     }
 

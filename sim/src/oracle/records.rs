@@ -1,4 +1,4 @@
-//! The store's records as they are written, each decoded once for all oracles.
+//! The store's records as they are written, each decoded once for all oracles and shared by them.
 
 use doyen_core::identity::{CallId, ContextId, Incarnation, JobId};
 use doyen_core::records::call::{CallRecord, KeyRecord};
@@ -11,6 +11,7 @@ use doyen_core::records::transaction::{Operation, Transaction, Version};
 use doyen_core::time::{Stamp, Time};
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 /// A record as it stands.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,9 +34,9 @@ pub struct Held<T> {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Step<T> {
     /// Before.
-    pub before: Option<Held<T>>,
+    pub before: Option<Rc<Held<T>>>,
     /// After.
-    pub after: Option<Held<T>>,
+    pub after: Option<Rc<Held<T>>>,
 }
 
 impl<T> Step<T> {
@@ -104,27 +105,27 @@ pub enum Kind {
 /// Which record a key names.
 #[must_use]
 pub fn kind(key: &Key) -> Kind {
-    let mut parts = key.as_str().split('/');
-    if parts.next() == Some("cluster") {
+    let mut parts = key.as_str().as_bytes().split(|byte| *byte == b'/');
+    if parts.next() == Some(b"cluster") {
         return Kind::Cluster;
     }
     match parts.nth(1) {
-        Some("singleton") => Kind::Singleton,
-        Some("pulse") => Kind::Pulse,
-        Some("challenge") => Kind::Challenge,
-        Some("split") => Kind::Split,
-        Some("call") => Kind::Call,
-        Some("settled") => Kind::Settled,
-        Some("key") => Kind::Key,
-        Some("context") => Kind::Context,
-        Some("ended") => Kind::Ended,
-        Some("context-name") => Kind::Name,
-        Some("context-last") => Kind::LastName,
-        Some("owner") => Kind::Owner,
-        Some("life") => Kind::Life,
-        Some("job") => Kind::Job,
-        Some("done") => Kind::Done,
-        Some("job-context") => Kind::Place,
+        Some(b"singleton") => Kind::Singleton,
+        Some(b"pulse") => Kind::Pulse,
+        Some(b"challenge") => Kind::Challenge,
+        Some(b"split") => Kind::Split,
+        Some(b"call") => Kind::Call,
+        Some(b"settled") => Kind::Settled,
+        Some(b"key") => Kind::Key,
+        Some(b"context") => Kind::Context,
+        Some(b"ended") => Kind::Ended,
+        Some(b"context-name") => Kind::Name,
+        Some(b"context-last") => Kind::LastName,
+        Some(b"owner") => Kind::Owner,
+        Some(b"life") => Kind::Life,
+        Some(b"job") => Kind::Job,
+        Some(b"done") => Kind::Done,
+        Some(b"job-context") => Kind::Place,
         _ => Kind::Other,
     }
 }
@@ -133,39 +134,39 @@ pub fn kind(key: &Key) -> Kind {
 #[derive(Clone, Debug, Default)]
 pub struct Records {
     /// `cluster`.
-    pub cluster: Option<Held<ClusterRecord>>,
+    pub cluster: Option<Rc<Held<ClusterRecord>>>,
     /// `singleton`.
-    pub singleton: Option<Held<SingletonRecord>>,
+    pub singleton: Option<Rc<Held<SingletonRecord>>>,
     /// `pulse`.
-    pub pulse: Option<Held<PulseRecord>>,
+    pub pulse: Option<Rc<Held<PulseRecord>>>,
     /// `challenge`.
-    pub challenge: Option<Held<ChallengeRecord>>,
+    pub challenge: Option<Rc<Held<ChallengeRecord>>>,
     /// `split`.
-    pub split: Option<Held<SplitRecord>>,
+    pub split: Option<Rc<Held<SplitRecord>>>,
     /// `call/`.
-    pub calls: BTreeMap<CallId, Held<CallRecord>>,
+    pub calls: BTreeMap<CallId, Rc<Held<CallRecord>>>,
     /// `settled/`.
-    pub settled: BTreeMap<CallId, Held<CallRecord>>,
+    pub settled: BTreeMap<CallId, Rc<Held<CallRecord>>>,
     /// `key/`, by digest.
-    pub keys: BTreeMap<String, Held<KeyRecord>>,
+    pub keys: BTreeMap<String, Rc<Held<KeyRecord>>>,
     /// `context/`.
-    pub contexts: BTreeMap<ContextId, Held<ContextRecord>>,
+    pub contexts: BTreeMap<ContextId, Rc<Held<ContextRecord>>>,
     /// `ended/`.
-    pub ended: BTreeMap<ContextId, Held<ContextRecord>>,
+    pub ended: BTreeMap<ContextId, Rc<Held<ContextRecord>>>,
     /// `context-name/`.
-    pub names: BTreeMap<String, Held<NameRecord>>,
+    pub names: BTreeMap<String, Rc<Held<NameRecord>>>,
     /// `context-last/`.
-    pub last_names: BTreeMap<String, Held<NameRecord>>,
+    pub last_names: BTreeMap<String, Rc<Held<NameRecord>>>,
     /// `owner/`.
-    pub owners: BTreeMap<ContextId, Held<OwnerRecord>>,
+    pub owners: BTreeMap<ContextId, Rc<Held<OwnerRecord>>>,
     /// `life/`.
-    pub lives: BTreeMap<ContextId, Held<LifeRecord>>,
+    pub lives: BTreeMap<ContextId, Rc<Held<LifeRecord>>>,
     /// `job/`.
-    pub jobs: BTreeMap<JobId, Held<JobRecord>>,
+    pub jobs: BTreeMap<JobId, Rc<Held<JobRecord>>>,
     /// `done/`.
-    pub done: BTreeMap<JobId, Held<JobRecord>>,
+    pub done: BTreeMap<JobId, Rc<Held<JobRecord>>>,
     /// `job-context/`.
-    pub places: BTreeMap<JobId, Held<JobContextRecord>>,
+    pub places: BTreeMap<JobId, Rc<Held<JobContextRecord>>>,
 }
 
 /// When and by whom a commit was made.
@@ -257,8 +258,8 @@ fn name_of(part: &str) -> String {
     unescape(part).unwrap_or_else(|| part.to_owned())
 }
 
-fn named<K: Ord + Clone, T: DeserializeOwned + Clone>(
-    map: &mut BTreeMap<K, Held<T>>,
+fn named<K: Ord + Clone, T: DeserializeOwned>(
+    map: &mut BTreeMap<K, Rc<Held<T>>>,
     id: K,
     value: Option<&str>,
     mark: Mark,
@@ -272,8 +273,8 @@ fn named<K: Ord + Clone, T: DeserializeOwned + Clone>(
     Ok(change(id, step))
 }
 
-fn one<T: DeserializeOwned + Clone>(
-    slot: &mut Option<Held<T>>,
+fn one<T: DeserializeOwned>(
+    slot: &mut Option<Rc<Held<T>>>,
     value: Option<&str>,
     mark: Mark,
 ) -> Result<Step<T>, String> {
@@ -290,14 +291,14 @@ fn one<T: DeserializeOwned + Clone>(
         .map_or((Version(0), mark.at, mark.stamp), |old| {
             (old.version.next(), old.since, old.created)
         });
-    let held = Held {
+    let held = Rc::new(Held {
         value,
         version,
         since,
         created,
         at: mark.at,
         by: mark.by,
-    };
+    });
     *slot = Some(held.clone());
     Ok(Step {
         before,

@@ -5,8 +5,9 @@
 //! | --- | --- |
 //! | the new holder is listed; who takes the office takes it for itself, but for a grant (S2, S3) | always |
 //! | a grant is given by a holder that leaves (S3) | always |
-//! | a claim rests on a proof of death, a vacant holder, or an unanswered challenge (S4, S5, S7) | always |
-//! | a challenge rests on silence or a standing `pulse`, and is waited for (S5, S6) | beats are not reordered; clocks true |
+//! | a claim rests on a proof of death or an unanswered challenge (S4, S5, S7, ADR 0016) | always |
+//! | a challenge rests on silence, a standing `pulse` or the holder's word, as its writer was told (S5, S6, S7) | all have the same configuration |
+//! | a challenge is waited for (S5) | clocks true |
 //! | a founding anew waits until `pulse` stood still, and for its turn (F4), or is alone (F5) | clocks true |
 //! | a holder that lives, runs and has the store keeps the office while it is listed (S1) | no firewall that refuses |
 //!
@@ -24,17 +25,17 @@ use doyen_core::input::{Command, Input};
 use doyen_core::output::{ClusterEvent, Output};
 use doyen_core::records::cluster::Roster;
 use doyen_core::records::singleton::{ChallengeRecord, Epoch, SingletonRecord};
-use doyen_core::records::transaction::Operation;
+use doyen_core::records::transaction::{
+    Change as RecordChange, Operation, ReadOutcome, Snapshot, Version,
+};
 use doyen_core::time::Time;
+use doyen_core::wire::Beat;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 const NAME: &str = "rightful_moves";
 /// A holder counts as sound when nothing has hit it for so long: it has read what was asked of it.
 const SOUND: Duration = Duration::from_secs(4);
-
-/// What a lossy link has kept back may come late for so long after its end.
-const BACKLOG: Duration = Duration::from_secs(30);
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -44,12 +45,52 @@ pub(super) struct RightfulMoves {
     proofs: BTreeSet<(Incarnation, Incarnation)>,
     /// Whose victim turned out to live.
     turned_out: BTreeSet<(Incarnation, Incarnation)>,
-    /// Who heard whom say `vacant`.
-    vacant: BTreeSet<(Incarnation, Incarnation)>,
     /// The challenges of the present epoch: by whom, when first and when last.
     challenges: BTreeMap<Incarnation, (Time, Time)>,
-    /// When each server last heard the present holder, on its own clock.
-    heard: BTreeMap<NodeId, (Incarnation, Time)>,
+    /// What each life was told of holders.
+    told: BTreeMap<Incarnation, Told>,
+}
+
+/// The last beat of a server: its number, when it came, whether it said `vacant`.
+#[derive(Clone, Copy, Debug)]
+struct LastBeat {
+    sequence: u64,
+    at: Time,
+    vacant: bool,
+}
+
+/// What a life was told, by its own clock.
+#[derive(Debug, Default)]
+struct Told {
+    /// The last beat of each server.
+    beats: BTreeMap<Incarnation, LastBeat>,
+    /// The last version of `pulse` that it read.
+    pulse: Option<Version>,
+    /// When it was last told that `pulse` moved.
+    moved: Option<Time>,
+}
+
+impl Told {
+    fn beat(&mut self, clock: Time, beat: &Beat) {
+        let new = LastBeat {
+            sequence: beat.sequence,
+            at: clock,
+            vacant: beat.vacant,
+        };
+        let last = self.beats.entry(beat.from.incarnation).or_insert(new);
+        if last.sequence < new.sequence {
+            *last = new;
+        }
+    }
+
+    fn reads(&mut self, clock: Time, snapshot: &Snapshot) {
+        let mut records = snapshot.records.iter();
+        if let Some((_, pulse)) = records.find(|(key, _)| kind(key) == Kind::Pulse)
+            && self.pulse.replace(pulse.version) != Some(pulse.version)
+        {
+            self.moved = Some(clock);
+        }
+    }
 }
 
 impl Oracle for RightfulMoves {
@@ -58,39 +99,16 @@ impl Oracle for RightfulMoves {
     }
 
     fn listens(&self) -> u32 {
-        kinds::STORE | kinds::EVENT | kinds::BEAT | kinds::COMMAND
+        let told = kinds::BEAT | kinds::COMMAND | kinds::SNAPSHOT | kinds::CHANGED;
+        told | kinds::STORE | kinds::EVENT
     }
 
     fn seen(&mut self, at: Time, seen: &Seen<'_>, facts: &Facts) -> Result<(), Violation> {
         match seen {
-            Seen::Input {
-                node,
-                clock,
-                input: Input::Beat(beat),
-            } => {
-                let from = beat.from.incarnation;
-                if facts.holder().is_some_and(|one| one.incarnation == from) {
-                    self.heard.insert(*node, (from, *clock));
-                    if let Some(life) = facts.at_node(*node).filter(|_| self.notes(beat.vacant)) {
-                        let pair = (life.identity.incarnation, from);
-                        if self.proofs.contains(&pair) {
-                            self.turned_out.insert(pair);
-                        }
-                        if beat.vacant {
-                            self.vacant.insert(pair);
-                        }
-                    }
+            Seen::Input { node, clock, input } => {
+                if let Some(life) = facts.at_node(*node) {
+                    self.input(life.identity.incarnation, *clock, input);
                 }
-                Ok(())
-            }
-            Seen::Input {
-                node,
-                input: Input::Command(Command::Leave),
-                ..
-            } => {
-                let life = facts.at_node(*node);
-                self.leaving
-                    .extend(life.map(|life| life.identity.incarnation));
                 Ok(())
             }
             Seen::Output {
@@ -104,9 +122,27 @@ impl Oracle for RightfulMoves {
 }
 
 impl RightfulMoves {
-    /// Whether a beat of the holder tells more than that it lives.
-    fn notes(&self, vacant: bool) -> bool {
-        vacant || !self.proofs.is_empty()
+    fn input(&mut self, me: Incarnation, clock: Time, input: &Input) {
+        match input {
+            Input::Command(Command::Leave) => {
+                self.leaving.insert(me);
+            }
+            Input::Beat(beat) => {
+                let pair = (me, beat.from.incarnation);
+                self.told.entry(me).or_default().beat(clock, beat);
+                if !self.proofs.is_empty() && self.proofs.contains(&pair) {
+                    self.turned_out.insert(pair);
+                }
+            }
+            Input::Read {
+                outcome: ReadOutcome::Snapshot(snapshot),
+                ..
+            } => self.told.entry(me).or_default().reads(clock, snapshot),
+            Input::StoreChanged(RecordChange::Record(key)) if kind(key) == Kind::Pulse => {
+                self.told.entry(me).or_default().moved = Some(clock);
+            }
+            _ => {}
+        }
     }
 
     fn event(
@@ -145,25 +181,24 @@ impl RightfulMoves {
                 self.proofs.insert(pair);
             }
             ClusterEvent::Challenged { member } => {
-                let times = &facts.times;
-                let heard = self.heard.get(&node).copied();
-                let heard = heard.filter(|(who, _)| *who == member.incarnation);
-                let silent = heard.is_none_or(|(_, last)| {
-                    life.clock.since(last) >= percent(times.claim_after, 95)
-                });
-                let moved = facts.records.pulse.as_ref().map(|pulse| at.since(pulse.at));
-                let still = moved.is_none_or(|still| still >= percent(times.hung_after, 95));
-                let odd = envelope::NET | envelope::CLOCK;
-                let ordinary = !facts.mixed && facts.envelope.free_of(at, BACKLOG, odd);
+                let (times, nothing) = (&facts.times, Told::default());
+                let me = life.identity.incarnation;
+                let told = self.told.get(&me).unwrap_or(&nothing);
+                let beat = told.beats.get(&member.incarnation);
+                let vacant = beat.is_some_and(|beat| beat.vacant);
+                let heard = beat.map(|beat| life.clock.since(beat.at));
+                let moved = told.moved.map(|at| life.clock.since(at));
+                let silent = heard.is_none_or(|heard| heard >= percent(times.claim_after, 95));
+                let still = moved.is_none_or(|moved| moved >= percent(times.hung_after, 95));
                 claim!(
                     NAME,
                     at,
-                    silent || still || !ordinary,
+                    silent || still || vacant || facts.mixed,
                     "hasty challenge",
-                    "{} challenges {}, which it heard {:?} ago and whose pulse moved {moved:?} ago",
+                    "{} challenges {}, which it heard {heard:?} ago and of whose pulse it was told \
+                     {moved:?} ago",
                     life.name,
-                    facts.name(member),
-                    heard.map(|(_, last)| life.clock.since(last))
+                    facts.name(member)
                 );
             }
             _ => {}
@@ -182,8 +217,6 @@ impl RightfulMoves {
                         self.moved(at, written, old, new, facts)?;
                     }
                     self.challenges.clear();
-                    self.vacant.clear();
-                    self.heard.clear();
                 }
                 _ => {}
             }
@@ -375,7 +408,7 @@ impl RightfulMoves {
         facts: &Facts,
     ) -> Result<(), Violation> {
         let (by, holder) = (written.by.incarnation, old.holder.incarnation);
-        if self.proofs.contains(&(by, holder)) || self.vacant.contains(&(by, holder)) {
+        if self.proofs.contains(&(by, holder)) {
             return Ok(());
         }
         let name = facts.name(written.by);
@@ -385,7 +418,7 @@ impl RightfulMoves {
                 at,
                 false,
                 "no reason",
-                "{name} took the office from {}, without proof, vacancy or challenge",
+                "{name} took the office from {}, without proof or challenge",
                 facts.name(&old.holder)
             );
             return Ok(());

@@ -26,7 +26,7 @@ fn beat(vacant: bool) -> Input {
         generation: Generation(3),
         epoch: Epoch(1),
         holder: Some(server(1, 1).incarnation),
-        hears: BTreeSet::new(),
+        hears: Default::default(),
         store_age_ms: 0,
         vacant,
     })
@@ -75,15 +75,26 @@ fn a_holder_that_stands_still_loses_it_by_an_unanswered_challenge() {
 }
 
 #[test]
-fn a_vacant_holder_loses_it() {
-    let two = server(2, 1);
-    let mut history = history();
-    history
-        .wait(10_000)
-        .fault(0, true, &[1])
-        .input(2, &beat(true));
-    history.claims(&two, &two);
-    assert_eq!(history.verdict(), Ok(()));
+fn a_vacant_holder_is_challenged_at_once_and_loses_it_unanswered() {
+    let (two, member) = (server(2, 1), server(1, 1));
+    for (vacant, challenges, rule) in [
+        (true, true, None),
+        (true, false, Some("rightful_moves/no reason")),
+        (false, true, Some("rightful_moves/hasty challenge")),
+    ] {
+        let mut history = history();
+        history.wait(10_000).reads(2).fault(0, true, &[1]);
+        history.input(2, &beat(vacant));
+        if challenges {
+            let member = member.clone();
+            history.event(2, ClusterEvent::Challenged { member });
+            history.challenges(&two);
+        }
+        history.wait(300);
+        claims_guarded(&mut history, &two);
+        let found = history.verdict().err().map(|one| one.fingerprint);
+        assert_eq!(found.as_deref(), rule);
+    }
 }
 
 #[test]
@@ -121,9 +132,16 @@ fn a_holder_that_is_sound_keeps_the_office() {
 #[test]
 fn a_challenge_follows_silence_and_proof_follows_death() {
     let member = server(1, 1);
-    for (millis, good) in [(300, false), (800, true)] {
+    // Told of the pulse, then heard, so long before the challenge.
+    for (pulse_told, heard, good) in [
+        (300, 300, false),
+        (800, 800, true),
+        (5_100, 300, true),
+        // Whatever happened to `pulse`, the challenger was not told.
+        (9_000, 0, true),
+    ] {
         let mut history = history();
-        history.wait(10_000);
+        history.wait(10_000).reads(2).wait(pulse_told - heard);
         let version = history.facts.records.singleton.as_ref().unwrap().version;
         let raise = history
             .transaction()
@@ -132,11 +150,11 @@ fn a_challenge_follows_silence_and_proof_follows_death() {
         history.writes(&member, &raise);
         history
             .input(2, &beat(false))
-            .wait(millis)
+            .wait(heard)
             .input(2, &Input::Timeout);
         let member = member.clone();
         history.event(2, ClusterEvent::Challenged { member });
-        assert_eq!(history.verdict().is_ok(), good, "{millis} ms");
+        assert_eq!(history.verdict().is_ok(), good, "{pulse_told} {heard} ms");
     }
     let mut history = history();
     proof(&mut history);

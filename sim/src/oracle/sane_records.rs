@@ -305,7 +305,10 @@ fn context(id: &ContextId, step: &Step<ContextRecord>, records: &Records) -> Res
 }
 
 fn names(records: &Records) -> Result<(), Fault> {
-    let held = |(id, context): (&ContextId, &super::records::Held<ContextRecord>)| {
+    let held = |(id, context): (
+        &ContextId,
+        &std::rc::Rc<super::records::Held<ContextRecord>>,
+    )| {
         let name = records.names.get(&context.value.name);
         name.is_some_and(|name| name.value.context == *id)
             && records.owners.contains_key(id)
@@ -416,22 +419,23 @@ fn job(id: &JobId, step: &Step<JobRecord>, records: &Records) -> Result<(), Faul
                         JobState::Running | JobState::Refused { .. }
                     )
                 );
-            let same = (
-                &old.context,
-                &old.main_class,
-                &old.config,
-                &old.key,
-                old.started,
-            ) == (
-                &new.context,
-                &new.main_class,
-                &new.config,
-                &new.key,
-                new.started,
-            );
-            need(moves && same && (new.kill || !old.kill), "job", || {
+            let changed = [
+                ("state", !moves),
+                ("context", old.context != new.context),
+                ("main_class", old.main_class != new.main_class),
+                ("config", old.config != new.config),
+                ("key", old.key != new.key),
+                ("started", old.started != new.started),
+                ("kill", old.kill && !new.kill),
+            ];
+            let changed: Vec<_> = changed
+                .iter()
+                .filter(|one| one.1)
+                .map(|one| one.0)
+                .collect();
+            need(changed.is_empty(), "job", || {
                 format!(
-                    "job {id} went from {:?} to {:?}, or became another one",
+                    "job {id} went from {:?} to {:?}, and changed {changed:?}",
                     old.state, new.state
                 )
             })

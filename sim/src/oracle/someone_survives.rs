@@ -2,13 +2,14 @@
 //! bad link or one bad server never ends two.
 //!
 //! Envelope: that the new roster lists its writer or somebody who lives: always. The rest: until a
-//! second fault of the schedule begins; two for one: where a lone oldest yields (`down-if-alone`). Source: design.md 5; protocol.md F2, R4, R6.
+//! second fault of the schedule begins; two for one: where a lone oldest yields (`down-if-alone`), by
+//! every server's settings. Source: design.md 5; protocol.md F2, R4, R6.
 
 use super::facts::Facts;
 use super::records::Change;
 use super::report::claim;
 use super::{Oracle, Violation, kinds};
-use crate::schedule::model::{FaultKind, Topology};
+use crate::schedule::model::{FaultKind, Target, Topology};
 use crate::trace::seen::{Ended, Seen};
 use doyen_core::identity::{Incarnation, Role};
 use doyen_core::input::{Command, Input};
@@ -23,7 +24,8 @@ const NAME: &str = "someone_survives";
 pub(super) struct SomeoneSurvives {
     /// The faults that have begun: index, and how many nodes were hit.
     begun: Vec<(usize, usize)>,
-    left_out: Vec<String>,
+    /// The servers that were left out, by name: one that comes again may be left out again.
+    left_out: BTreeSet<String>,
     leaving: BTreeSet<Incarnation>,
 }
 
@@ -57,7 +59,7 @@ impl Oracle for SomeoneSurvives {
                 if life.is_some_and(|life| life.role == Role::Server)
                     && matches!(how, Ended::Stopped(StopReason::LeftOut { .. }))
                 {
-                    self.left_out.push(facts.name(identity));
+                    self.left_out.insert(facts.name(identity));
                 }
             }
             Seen::Views { .. } => self.ends(at, facts)?,
@@ -103,11 +105,11 @@ impl SomeoneSurvives {
             return Ok(());
         };
         // With `down-if-alone` off a lone oldest ends all others, as it was told to.
-        let as_told = !facts.down_if_alone;
+        let yields = facts.down_if_alone && !facts.mixed;
         claim!(
             NAME,
             at,
-            as_told || !(is_small(kind, *hits) && facts.down_if_alone) || self.left_out.len() <= 1,
+            !(yields && is_small(kind, *hits)) || self.left_out.len() <= 1,
             "two for one",
             "fault {index} is about one server or one link, but {:?} were left out",
             self.left_out
@@ -136,6 +138,8 @@ impl SomeoneSurvives {
 /// Whether a fault is about one server, or one link between two.
 fn is_small(kind: &FaultKind, hits: usize) -> bool {
     match kind {
+        // Who has the role is another one when the fault comes again.
+        FaultKind::Flap { topology, .. } if !is_by_name(topology) => false,
         FaultKind::Cut { topology, .. } | FaultKind::Flap { topology, .. } => match topology {
             Topology::OneWay(from, to) => from.len() == 1 && to.len() == 1,
             Topology::Isolate(targets) => targets.len() == 1,
@@ -155,11 +159,16 @@ fn is_small(kind: &FaultKind, hits: usize) -> bool {
     }
 }
 
+fn is_by_name(topology: &Topology) -> bool {
+    let mut targets = topology.targets().into_iter();
+    targets.all(|target| matches!(target, Target::Named(_)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::oracle::history::{History, server};
-    use crate::schedule::model::Target;
+    use crate::schedule::model::At;
     use doyen_core::identity::Identity;
     use doyen_core::records::cluster::Generation;
 
@@ -186,6 +195,38 @@ mod tests {
         left_out(&mut history, &server(1, 1));
         history.looks();
         assert_eq!(history.fails(), "someone_survives/two for one");
+    }
+
+    #[test]
+    fn one_that_comes_again_may_be_left_out_again() {
+        let mut history = cluster();
+        history.fault(0, true, &[1, 3]);
+        left_out(&mut history, &server(3, 1));
+        history.begins(3, 2);
+        left_out(&mut history, &server(3, 2));
+        history.looks();
+        assert_eq!(history.verdict(), Ok(()));
+    }
+
+    /// A flap of a role cuts off whoever has it by then; one of a name always the same.
+    #[test]
+    fn a_flap_of_a_role_may_be_about_two() {
+        for (target, good) in [
+            (Target::SingletonHost, true),
+            (Target::Named("s1".into()), false),
+        ] {
+            let flap = FaultKind::Flap {
+                topology: Topology::Isolate(vec![target]),
+                period: At::from_secs(2),
+                cut: At::from_secs(1),
+            };
+            let mut history = History::cluster(SomeoneSurvives::default(), vec![flap]);
+            history.fault(0, true, &[1]);
+            left_out(&mut history, &server(1, 1));
+            left_out(&mut history, &server(3, 1));
+            history.looks();
+            assert_eq!(history.verdict().is_ok(), good);
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ use doyen_core::identity::{Identity, Incarnation};
 use doyen_core::time::Time;
 use doyen_core::wire::Beat;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 /// The last beat of a server, as another one took it.
 #[derive(Clone, Copy, Debug)]
@@ -39,19 +40,18 @@ impl Ears {
         };
         let me = &life.identity;
         let heard = self.heard.entry(me.incarnation).or_default();
-        let from = beat.from.incarnation;
-        if heard
-            .get(&from)
-            .is_some_and(|last| last.sequence >= beat.sequence)
-        {
-            return;
-        }
         let taken = Taken {
             sequence: beat.sequence,
             clock,
             mutual: beat.hears.contains(me),
         };
-        heard.insert(from, taken);
+        match heard.entry(beat.from.incarnation) {
+            Entry::Occupied(last) if last.get().sequence >= beat.sequence => return,
+            Entry::Occupied(mut last) => *last.get_mut() = taken,
+            Entry::Vacant(first) => {
+                first.insert(taken);
+            }
+        }
         let detection = facts.times.detection;
         let connected = |one: &Identity| {
             let last = heard.get(&one.incarnation);

@@ -2,8 +2,10 @@
 
 use super::*;
 use crate::oracle::history::{History, server};
+use crate::schedule::model::{FaultKind, Target, Topology};
 use doyen_core::records::singleton::Epoch;
 use doyen_core::wire::Beat;
+use std::sync::Arc;
 
 fn named(name: &str) -> Target {
     Target::Named(name.to_owned())
@@ -51,8 +53,8 @@ fn who_has_just_woken_leaves_nobody_out_that_has_run_all_the_time() {
     for (millis, good) in [(200, false), (5_100, true)] {
         let mut history = cluster();
         history.wait(60_000).pauses(2, true).wait(25_000);
-        history.pauses(2, false);
-        history.announces(&server(3, 1)).wait(millis);
+        history.pauses(2, false).reads(2);
+        history.announces(&server(3, 1)).reads(2).wait(millis);
         history.rosters(&server(2, 1), 4, both());
         assert_eq!(history.verdict().is_ok(), good, "{millis} ms");
     }
@@ -76,11 +78,51 @@ fn a_side_that_is_not_preferred_announces_and_waits() {
 
 #[test]
 fn an_announcement_of_another_spares_the_preferred_side_its_wait() {
+    for (before, after, good) in [
+        (true, true, true),
+        (true, false, false),
+        (false, true, false),
+    ] {
+        let mut history = cluster();
+        history.fault(0, true, &[1, 2, 3]).wait(10_000);
+        if before {
+            history.reads(2);
+        }
+        history.announces(&server(1, 1)).wait(100);
+        if after {
+            history.reads(2);
+        }
+        history.rosters(&server(2, 1), 4, both());
+        assert_eq!(history.verdict().is_ok(), good, "{before} {after}");
+    }
+}
+
+#[test]
+fn an_announcement_that_was_read_late_spares_the_wait_all_the_same() {
+    // It was connected with all after it was made, and before it was read.
     let mut history = cluster();
-    history.fault(0, true, &[1, 2, 3]).wait(10_000);
-    history.announces(&server(1, 1)).wait(100);
+    history.reads(2).fault(0, true, &[1, 2, 3]).wait(20_000);
+    history.announces(&server(1, 1)).wait(6_000);
+    all_beat(&mut history, &[1, 3]);
+    history.wait(6_000).reads(2);
     history.rosters(&server(2, 1), 4, both());
     assert_eq!(history.verdict(), Ok(()));
+}
+
+#[test]
+fn what_is_carried_out_late_is_judged_by_what_its_writer_knew() {
+    // It announced itself and acted in time; its answer was lost, and it announced itself again
+    // before the store carried out what it had sent.
+    for (millis, good) in [(2_100, true), (1_000, false)] {
+        let alone = server(1, 1);
+        let mut history = cluster();
+        history.fault(0, true, &[1, 2, 3]).wait(26_000);
+        history.announces(&alone).wait(millis);
+        let acts = history.roster_of(&alone, 4, vec![alone.clone()]);
+        history.sends(1, &acts).wait(1_000);
+        history.announces(&alone).wait(100).commits(&alone, &acts);
+        assert_eq!(history.verdict().is_ok(), good, "{millis} ms");
+    }
 }
 
 #[test]
@@ -110,7 +152,7 @@ fn all_beat(history: &mut History, from: &[u16]) {
             generation: Generation(3),
             epoch: Epoch(1),
             holder: None,
-            hears: (1..=3).map(|one| server(one, 1)).collect(),
+            hears: Arc::new((1..=3).map(|one| server(one, 1)).collect()),
             store_age_ms: 0,
             vacant: false,
         };

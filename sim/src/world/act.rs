@@ -12,6 +12,7 @@ use doyen_core::input::Input;
 use doyen_core::output::Output;
 use doyen_core::process::Process;
 use doyen_core::time::Time;
+use std::mem;
 use std::time::Duration;
 
 /// A process that wants more wakes than this in a millisecond spins.
@@ -30,7 +31,7 @@ pub(super) enum Answered {
 
 impl<S: Sink> World<S> {
     /// Tells the process at a node one thing. It must run, and not be stopped.
-    pub(super) fn handle(&mut self, id: NodeId, input: Input) {
+    pub(super) fn handle(&mut self, id: NodeId, mut input: Input) {
         let now = self.now;
         let node = &mut self.nodes[id];
         // Who has decided to stop is told nothing more: its host takes no further input.
@@ -44,7 +45,8 @@ impl<S: Sink> World<S> {
             input: &input,
         };
         self.sink.seen(now, &told);
-        let handled = caught(|| process.handle(clock, input));
+        // An input is large: it is moved once, when the process takes it.
+        let handled = caught(|| process.handle(clock, mem::replace(&mut input, Input::Timeout)));
         match handled {
             Ok(()) => self.drain(id),
             Err(panic) => self.panicked(id, &panic),
@@ -55,7 +57,10 @@ impl<S: Sink> World<S> {
     pub(super) fn drain(&mut self, id: NodeId) {
         let now = self.now;
         let node = &mut self.nodes[id];
-        while let Some(output) = node.process.as_mut().and_then(Process::poll_output) {
+        let Some(process) = node.process.as_mut() else {
+            return;
+        };
+        while let Some(output) = process.poll_output() {
             self.sink.seen(
                 now,
                 &Seen::Output {

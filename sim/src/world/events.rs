@@ -10,7 +10,7 @@ use doyen_core::input::{Command, Input, LinkEvent, RequestId};
 use doyen_core::records::key::Key;
 use doyen_core::records::transaction::ReadOutcome;
 use doyen_core::time::Time;
-use std::cmp::Reverse;
+use std::cmp::{Ordering, Reverse};
 use std::collections::{BTreeSet, BinaryHeap};
 use std::rc::Rc;
 
@@ -157,7 +157,8 @@ const fn order(event: &Event) -> (u16, u8) {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// Where an event stands in the order, and where it lies.
+#[derive(Clone, Copy, Debug)]
 struct Place {
     at: Time,
     /// Node, kind and sequence in one number.
@@ -165,10 +166,46 @@ struct Place {
     slot: u32,
 }
 
-/// Planned events: a heap of small places, the events themselves in slots that are used again.
+impl Place {
+    /// Its place in the order as one number: compared at once.
+    fn number(self) -> u128 {
+        (u128::from(self.at.as_nanos()) << 64) | u128::from(self.tie)
+    }
+}
+
+impl PartialEq for Place {
+    fn eq(&self, other: &Self) -> bool {
+        self.number() == other.number()
+    }
+}
+
+impl Eq for Place {}
+
+impl PartialOrd for Place {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Place {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.number().cmp(&other.number())
+    }
+}
+
+/// So many places may lie near.
+const NEAR_MAX: usize = 64;
+
+/// Planned events: their small places in order, the events themselves in slots that are used again.
+///
+/// Most events are planned for soon. The next ones lie in a short sorted list, where a new one is
+/// put near its end and taken from there; the others wait in a heap.
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
-    heap: BinaryHeap<Reverse<Place>>,
+    /// The next ones, the last of them first.
+    near: Vec<Place>,
+    /// Those that come after all of these.
+    far: BinaryHeap<Reverse<Place>>,
     slots: Vec<Option<Event>>,
     free: Vec<u32>,
     planned: u64,
@@ -188,16 +225,29 @@ impl Queue {
         if let Some(place) = self.slots.get_mut(slot as usize) {
             *place = Some(event);
         }
-        self.heap.push(Reverse(Place { at, tie, slot }));
+        self.put(Place { at, tie, slot });
+    }
+
+    fn put(&mut self, place: Place) {
+        if self.near.first().is_none_or(|last| place > *last) {
+            return self.far.push(Reverse(place));
+        }
+        let index = self.near.partition_point(|one| *one > place);
+        self.near.insert(index, place);
+        if self.near.len() > NEAR_MAX {
+            let last = self.near.drain(..NEAR_MAX / 2);
+            self.far.extend(last.map(Reverse));
+        }
     }
 
     /// Takes the next event that happens at `until` or before.
     pub(crate) fn pop_until(&mut self, until: Time) -> Option<(Time, Event)> {
-        let Reverse(place) = *self.heap.peek()?;
-        if place.at > until {
-            return None;
+        if self.near.is_empty() {
+            let next = std::iter::from_fn(|| self.far.pop());
+            self.near.extend(next.take(NEAR_MAX / 2).map(|one| one.0));
+            self.near.reverse();
         }
-        self.heap.pop();
+        let place = self.near.pop_if(|next| next.at <= until)?;
         self.free.push(place.slot);
         let event = self.slots.get_mut(place.slot as usize)?.take()?;
         Some((place.at, event))
@@ -207,6 +257,7 @@ impl Queue {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::world::random::Random;
 
     #[test]
     fn events_of_one_time_come_by_node_then_kind_then_plan() {
@@ -232,5 +283,30 @@ mod tests {
         ];
         assert_eq!(seen, wanted.map(|event| format!("{event:?}")));
         assert!(queue.pop_until(at).is_none());
+    }
+
+    #[test]
+    fn events_come_in_order_however_far_ahead_they_were_planned() {
+        let mut queue = Queue::default();
+        let mut random = Random::new(7);
+        let (mut now, mut planned, mut seen) = (0, BTreeSet::new(), 0_usize);
+        for round in 0..3_000_usize {
+            let ahead = [3, 50, 5_000][round % 3];
+            // As many are planned as taken, but for the first and the last thousand.
+            for _ in 0..[2, 1, 0][round / 1_000] {
+                let at = now + random.below(ahead);
+                let number = planned.len() + seen;
+                planned.insert((at, number));
+                queue.push(Time::from_millis(at), Event::Ask(number));
+            }
+            let popped = queue.pop_until(Time::from_millis(now + 5_000));
+            let Some((at, Event::Ask(number))) = popped else {
+                panic!("nothing is planned in round {round}");
+            };
+            now = at.as_millis();
+            assert_eq!(planned.pop_first(), Some((now, number)));
+            seen += 1;
+        }
+        assert!(queue.pop_until(Time::from_millis(now + 5_000)).is_none());
     }
 }

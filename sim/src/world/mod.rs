@@ -47,7 +47,8 @@ use clients::Clients;
 use clock::Clock;
 use connection::{Conn, ConnId};
 use doyen_core::config::ValidConfig;
-use doyen_core::identity::{Address, Identity, Incarnation, Role};
+use doyen_core::identity::{Address, ClusterId, Identity, Incarnation, Role};
+use doyen_core::records::key::Layout;
 use doyen_core::records::model::StoreModel;
 use doyen_core::time::Time;
 use doyen_core::wire::Message;
@@ -159,6 +160,8 @@ pub struct World<S> {
     hosts: Hosts,
     launch_faults: Vec<(usize, NodeId, crate::schedule::model::LaunchFault)>,
     clients: Clients,
+    /// The records' layout that clients' reads used last.
+    layout: Option<(ClusterId, Layout)>,
     active: Vec<Active>,
     records_messages: bool,
     recorded: Recorded,
@@ -209,6 +212,7 @@ impl<S: Sink> World<S> {
             hosts: Hosts::default(),
             launch_faults: Vec::new(),
             clients: Clients::default(),
+            layout: None,
             active: Vec::new(),
             records_messages: schedule.faults.iter().any(replays),
             recorded: BTreeMap::new(),

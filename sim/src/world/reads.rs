@@ -9,7 +9,7 @@ use super::storage::Call;
 use super::store_calls::READ_DEADLINE;
 use crate::schedule::model::Request as Asked;
 use crate::trace::seen::{NodeId, Seen, Sink};
-use doyen_core::identity::{ContextId, JobId};
+use doyen_core::identity::{ClusterId, ContextId, JobId};
 use doyen_core::input::{Command, Input, RequestId};
 use doyen_core::output::Answer;
 use doyen_core::records::context::NameRecord;
@@ -121,6 +121,18 @@ impl Reading {
 }
 
 impl<S: Sink> World<S> {
+    /// The layout of a cluster's records: made anew only when another cluster is asked for.
+    fn layout(&mut self, cluster: ClusterId) -> Layout {
+        match &self.layout {
+            Some((known, layout)) if *known == cluster => layout.clone(),
+            _ => {
+                let layout = Layout::new(&cluster);
+                self.layout = Some((cluster, layout.clone()));
+                layout
+            }
+        }
+    }
+
     /// A client's read reaches its server.
     pub(super) fn read_begins(&mut self, life: Life, request: RequestId) {
         if !self.is_living(life) {
@@ -135,7 +147,7 @@ impl<S: Sink> World<S> {
         let reads = reads.and_then(|request| request.reads.clone());
         match (cluster, reads) {
             (Some(cluster), Some(reads)) => {
-                let query = reads.query(&Layout::new(&cluster));
+                let query = reads.query(&self.layout(cluster));
                 let call = Call::Client(request, query);
                 self.call_store(life.node, call, Answered::Yes);
             }
@@ -153,6 +165,7 @@ impl<S: Sink> World<S> {
             return self.nodes[life.node].backlog.push(event);
         }
         let cluster = self.nodes[life.node].proves.clone();
+        let layout = cluster.map(|cluster| self.layout(cluster));
         let now = self.now;
         let Some(asked) = self.clients.request_mut(request) else {
             return;
@@ -161,12 +174,11 @@ impl<S: Sink> World<S> {
             return;
         }
         let in_time = now <= asked.began.after(READ_DEADLINE.saturating_mul(3));
-        let (ReadOutcome::Snapshot(found), Some(cluster), Some(reads), true) =
-            (*found, cluster, &mut asked.reads, in_time)
+        let (ReadOutcome::Snapshot(found), Some(layout), Some(reads), true) =
+            (*found, layout, &mut asked.reads, in_time)
         else {
             return self.unread(life, request);
         };
-        let layout = Layout::new(&cluster);
         match reads.next(&layout, &found) {
             Next::Look(query) => {
                 self.call_store(life.node, Call::Client(request, query), Answered::Yes);
@@ -246,7 +258,7 @@ impl<S: Sink> World<S> {
             return self.answered(request, Some(&Answer::Unknown));
         }
         let cluster = self.nodes[life.node].proves.clone();
-        let layout = cluster.map(|cluster| Layout::new(&cluster));
+        let layout = cluster.map(|cluster| self.layout(cluster));
         let query = reads
             .zip(layout)
             .map(|(reads, layout)| reads.query(&layout));

@@ -174,6 +174,32 @@ fn w3_a_refused_deletion_is_void_when_the_name_appeared() {
     );
 }
 
+/// Each refusal carries its guards, so that a slow store is no queue for a name that is in demand.
+#[test]
+fn c2_refusals_of_one_name_do_not_wait_for_each_other() {
+    let mut world = World::holder();
+    for number in 1..=3 {
+        world.hold(layout().call(&call_id(number)));
+        world.others_call(number, deletion("etl"));
+    }
+    assert_eq!(world.held().len(), 3);
+}
+
+#[test]
+fn c2_what_follows_a_change_of_the_name_waits_for_its_outcome() {
+    let mut world = World::holder();
+    world.hold(layout().call(&call_id(1)));
+    world.others_call(1, creation("etl"));
+    world.hold(layout().call(&call_id(2)));
+    world.others_call(2, creation("etl"));
+    world.others_call(3, creation("other"));
+    assert_eq!(world.held().len(), 1);
+    assert!(matches!(world.call(3), Some(CallState::Accepted { .. })));
+    world.let_go(Say::Commit);
+    assert!(matches!(world.call(1), Some(CallState::Accepted { .. })));
+    assert_eq!(world.settled(2), Some(CallOutcome::ContextExists));
+}
+
 #[test]
 fn c2_a_new_holder_resumes_accepted_calls() {
     let mut world = World::member(2, &[1, 2, 3], 1);

@@ -53,6 +53,14 @@ impl World {
         self.run();
     }
 
+    /// A commit that was thought lost is carried out now, if its guards hold.
+    pub(super) fn comes_late(&mut self, transaction: &Transaction) -> CommitOutcome {
+        let (outcome, changed) = self.store.commit(transaction, self.stamp());
+        self.tell_changes(changed);
+        self.run();
+        outcome
+    }
+
     pub(super) fn release_reads(&mut self) {
         self.slow_reads = false;
         self.queue.append(&mut self.slow);

@@ -8,6 +8,7 @@ use crate::output::Answer;
 use crate::records::context::{ContextState, DriverPhase, OwnerRecord};
 use crate::records::encode;
 use crate::records::job::{JobError, JobRefusal, JobState, Payload};
+use crate::records::transaction::CommitOutcome;
 use crate::wire::Message;
 
 const JOB: &str = "018e2b1c-5f00-7000-9000-000000000001";
@@ -136,9 +137,9 @@ fn j2_an_asynchronous_job_that_never_ran_is_answered_as_it_ended() {
     }
 }
 
-/// J3: a refused job leaves nothing listed; its key is free again (C5).
+/// J3: a refused job leaves nothing listed, but its place; its key is free again (C5).
 #[test]
-fn j3_a_refused_job_leaves_nothing_behind() {
+fn j3_a_refused_job_leaves_nothing_but_its_place_behind() {
     let mut world = gateway_with_context();
     let mut asked = new_job(1, false);
     asked.key = key("ab1", "body");
@@ -152,8 +153,29 @@ fn j3_a_refused_job_leaves_nothing_behind() {
         },
     );
     assert_eq!(world.answer_to(1), Some(&Answer::JobRefused(refusal)));
-    assert_eq!(world.keys_with(JOB), [""; 0]);
+    let place = layout().job_context(&job_id(1));
+    assert_eq!(world.keys_with(JOB), [place.as_str()]);
     assert_eq!(world.keys_with("/key/"), [""; 0]);
+}
+
+/// ADR 0015: of two submissions one was carried out, and its job refused and withdrawn. The other
+/// one comes late, and does not make the job again.
+#[test]
+fn j3_a_submission_that_comes_after_its_job_was_withdrawn_is_refused() {
+    let mut world = gateway_with_context();
+    world.hold(job_key(1));
+    world.submits(1, false);
+    let (_, late) = world.held.front().unwrap().clone();
+    world.let_go(Say::Unknown);
+    world.pass(secs(1));
+    assert_eq!(world.live_job(1).unwrap().state, JobState::Submitted);
+    let refusal = JobRefusal::NoSlots { max: 8 };
+    let answer = Answer::JobRefused(refusal.clone());
+    world.job_becomes(1, JobState::Refused { refusal });
+    assert_eq!(world.answer_to(1), Some(&answer));
+    let outcome = world.comes_late(&late);
+    assert!(matches!(outcome, CommitOutcome::Refused { .. }));
+    assert_eq!(world.live_job(1), None);
 }
 
 #[test]

@@ -178,15 +178,31 @@ fn w4_a_claim_that_a_read_shows_is_called_what_it_was() {
 }
 
 #[test]
-fn s7_a_vacant_office_is_claimed_by_whoever_has_the_store() {
+fn s7_a_vacant_office_is_challenged_at_once_and_claimed_unanswered() {
     let mut world = World::member(2, &[1, 2, 3], 1);
     world.peer(&s(1)).vacant = true;
     world.beat(&s(1));
+    assert_eq!((challenges(&world), claims(&world).len()), (1, 0));
+    world.pass(ms(300));
     assert_eq!(
         claims(&world),
-        [["put singleton@0", "check cluster@0", "put pulse"]]
+        [["put singleton@0", "check cluster@0", "put pulse@0"]]
     );
     assert_eq!(taken_by(&world), [TakenBy::Vacancy]);
+}
+
+/// S1, S7, ADR 0016: its word was kept back on the way, and its pulse is not due yet; it has the
+/// store again, so it answers.
+#[test]
+fn s7_a_holder_that_answers_is_not_vacant_whatever_an_old_beat_says() {
+    let mut world = World::member(2, &[1, 2, 3], 1);
+    world.peer(&s(1)).vacant = true;
+    world.beat(&s(1));
+    world.peer(&s(1)).vacant = false;
+    world.pulses();
+    world.pass(secs(1));
+    assert_eq!(world.office().holder, s(1));
+    assert_eq!(challenges(&world), 1);
 }
 
 /// S1, S7: its word was kept back on the way; it has the store again, as its pulse shows.

@@ -250,7 +250,7 @@ fn r3_two_servers_are_connected_only_if_each_hears_the_other() {
 #[test]
 fn r3_the_beats_of_a_server_say_whom_it_hears() {
     let mut world = World::member(1, &[1, 2, 3], 1);
-    let hears = |world: &World| world.plan.beat.clone().unwrap().hears;
+    let hears = |world: &World| (*world.plan.beat.as_ref().unwrap().hears).clone();
     assert_eq!(hears(&world), BTreeSet::from([s(2), s(3)]));
     world.silence(&s(3));
     world.pass(ms(4_700));

@@ -19,6 +19,7 @@ use crate::server::{Founding, ServerProcess};
 use crate::time::{Stamp, Time};
 use crate::wire::{Beat, Message};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Peers beat so often; every beat is one that the holder or a neighbour may owe.
@@ -273,7 +274,7 @@ impl World {
             generation,
             epoch,
             holder,
-            hears: peer.hears,
+            hears: Arc::new(peer.hears),
             store_age_ms: peer.store_age_ms,
             vacant: peer.vacant,
         }));

@@ -258,7 +258,7 @@ pub fn decode_beat(bytes: &[u8]) -> Result<Beat, WireError> {
         generation: Generation(frame.generation),
         epoch: Epoch(frame.epoch),
         holder: frame.holder.map(|holder| Incarnation(holder.incarnation)),
-        hears: set("beat.hears", hears)?,
+        hears: Arc::new(set("beat.hears", hears)?),
         store_age_ms: frame.store_age_ms,
         vacant: frame.vacant,
     })

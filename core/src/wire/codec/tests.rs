@@ -11,6 +11,7 @@ use crate::records::cluster::Roster;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 fn any_identity() -> impl Strategy<Value = Identity> {
     let hosts = vec![
@@ -161,7 +162,7 @@ fn any_beat() -> impl Strategy<Value = Beat> {
                 generation: Generation(generation),
                 epoch: Epoch(epoch),
                 holder: holder.map(Incarnation),
-                hears,
+                hears: Arc::new(hears),
                 store_age_ms,
                 vacant,
             },
@@ -372,7 +373,7 @@ fn a_state_at_all_of_its_bounds_is_taken() {
         generation: Generation(u64::MAX),
         epoch: Epoch(u64::MAX),
         holder: Some(Incarnation(0)),
-        hears: all.clone(),
+        hears: Arc::new(all.clone()),
         store_age_ms: u64::MAX,
         vacant: true,
     };

@@ -11,7 +11,7 @@
 //!
 //! A node whose name begins with `=` is a record: its first line is a mark and the id of the
 //! transaction that wrote it (W4), the rest its content. All other nodes are folders: containers,
-//! which ZooKeeper itself removes when they are empty. ADR 0015 says why.
+//! which ZooKeeper itself removes when they are empty. ADR 0017 says why.
 //!
 //! | what ZooKeeper or the crate does | what is done here |
 //! | --- | --- |

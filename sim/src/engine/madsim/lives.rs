@@ -208,12 +208,15 @@ impl World {
     }
 
     /// A process has stopped itself. A server that did not leave is started again by its service
-    /// manager.
+    /// manager; one that left after the heal too, since it is one of those that should run.
     fn stopped(self: &Arc<Self>, node: NodeId, reason: StopReason) {
-        let again = matches!(
-            reason,
-            StopReason::LeftOut { .. } | StopReason::ClusterChanged { .. }
-        );
+        let again = match reason {
+            StopReason::LeftOut { .. } | StopReason::ClusterChanged { .. } => true,
+            StopReason::Left => self.with(|state| state.is_healed),
+            StopReason::Reincarnate | StopReason::DriverDone | StopReason::DriverFenced { .. } => {
+                false
+            }
+        };
         let world = self.clone();
         self.aside(async move {
             world.end(node, Ended::Stopped(reason));

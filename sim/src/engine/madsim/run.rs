@@ -60,6 +60,7 @@ pub(super) fn run(
         engines: BTreeMap::new(),
         clients: Clients::default(),
         lives: 0,
+        is_healed: false,
         recording: records.then(Recording::default),
     };
     Ok(runtime.block_on(async move {
@@ -210,6 +211,7 @@ impl Play<'_> {
             self.end_fault(n);
         }
         self.world.note(Noted::Phase(Phase::Converge));
+        self.world.with(|state| state.is_healed = true);
         let (heal, _) = self.phases();
         for (n, server) in self.schedule.servers.iter().enumerate() {
             if nanos(server.start) <= heal {

@@ -97,6 +97,7 @@ pub(super) struct State {
     pub(super) engines: BTreeMap<Incarnation, super::engines::Child>,
     pub(super) clients: Clients,
     pub(super) lives: u64,
+    pub(super) is_healed: bool,
     /// Conformance: everything that each life was told and wanted.
     pub(super) recording: Option<Recording>,
 }

@@ -12,12 +12,15 @@ use crate::schedule::model::FaultKind;
 use crate::trace::seen::{Deed, Ended, NodeId, Phase, Seen, Written};
 use doyen_core::config::Config;
 use doyen_core::identity::{ContextId, Identity, Role};
-use doyen_core::input::Input;
+use doyen_core::input::{Input, Ticket};
 use doyen_core::output::{ClusterEvent, Output};
 use doyen_core::records::context::IntentNumber;
+use doyen_core::records::key;
 use doyen_core::records::model::StoreModel;
 use doyen_core::records::singleton::Epoch;
-use doyen_core::records::transaction::{CommitOutcome, Transaction, TransactionId, Version};
+use doyen_core::records::transaction::{
+    CommitOutcome, Query, ReadOutcome, Transaction, TransactionId, Version,
+};
 use doyen_core::time::{Stamp, Time};
 use std::time::Duration;
 
@@ -190,12 +193,43 @@ impl History {
         }))
     }
 
-    /// Commits what must be accepted.
+    /// Sends and commits what must be accepted.
     pub(crate) fn writes(&mut self, by: &Identity, transaction: &Transaction) -> &mut Self {
         let (outcome, _) = self.store.clone().commit(transaction, Stamp(1));
         let accepted = matches!(outcome, CommitOutcome::Committed { .. });
         assert!(accepted, "{outcome:?} of {transaction:?}");
-        self.commits(by, transaction)
+        let node = self.facts.life(by.incarnation).map(|life| life.node);
+        let node = node.unwrap_or(NodeId(0));
+        self.sends(node.0, transaction).commits(by, transaction)
+    }
+
+    /// Sends a transaction to the store, which is not there yet.
+    pub(crate) fn sends(&mut self, node: u16, transaction: &Transaction) -> &mut Self {
+        let transaction = transaction.clone();
+        let ticket = Ticket(1);
+        self.output(
+            node,
+            &Output::Commit {
+                ticket,
+                transaction,
+            },
+        )
+    }
+
+    /// A server reads the cluster's own records.
+    pub(crate) fn reads(&mut self, node: u16) -> &mut Self {
+        let own = [
+            layout().singleton(),
+            layout().pulse(),
+            layout().challenge(),
+            layout().split(),
+        ];
+        let mut query = Query::default();
+        query.keys.extend(own);
+        query.keys.insert(key::cluster());
+        let outcome = ReadOutcome::Snapshot(self.store.read(&query, Stamp(1)));
+        let ticket = Ticket(1);
+        self.input(node, &Input::Read { ticket, outcome })
     }
 
     /// The run ends; the first violation.

@@ -32,6 +32,17 @@ impl History {
 
     /// Replaces the roster, with the guards that R5 wants.
     pub(crate) fn rosters(&mut self, by: &Identity, generation: u64, listed: Vec<Identity>) {
+        let transaction = self.roster_of(by, generation, listed);
+        self.writes(by, &transaction);
+    }
+
+    /// What replaces the roster, with the guards that R5 wants.
+    pub(crate) fn roster_of(
+        &mut self,
+        by: &Identity,
+        generation: u64,
+        listed: Vec<Identity>,
+    ) -> Transaction {
         let roster = Roster {
             generation: Generation(generation),
             listed,
@@ -43,14 +54,13 @@ impl History {
         let transaction = self
             .transaction()
             .put(key::cluster(), cluster(roster), cluster_version);
-        let transaction = if takes {
+        if takes {
             transaction
                 .put(layout().singleton(), office(epoch + 1, by), version)
                 .put_any(layout().pulse(), pulse(epoch + 1, 0))
         } else {
             transaction.check(layout().singleton(), version)
-        };
-        self.writes(by, &transaction);
+        }
     }
 
     /// Takes the office, with the guards that S2 wants.
