@@ -13,6 +13,7 @@ pub mod ports;
 pub mod procfs;
 pub mod program;
 pub mod running;
+pub mod services;
 pub mod wait;
 pub mod wheel;
 

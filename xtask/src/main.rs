@@ -7,6 +7,7 @@ mod demo;
 mod madsim;
 mod python;
 mod say;
+mod services;
 mod sim;
 mod tidy;
 
@@ -32,6 +33,7 @@ const EXAMPLES: &str = "Examples:
   cargo xtask ci                         everything that CI checks, with the seconds of each step
   cargo xtask bench failover --fault kill --rounds 300 --json
   cargo xtask bench idle --json
+  cargo xtask services up zookeeper --servers 3
   cargo xtask sim run --seeds 0..10000   10,000 simulated clusters under faults
 
 Exit codes: 0 as hoped, 1 not so, 2 usage.";
@@ -60,6 +62,9 @@ enum Verb {
     /// Measure: failover, the store's outage, needless moves, the cost of rest.
     #[command(subcommand)]
     Bench(Bench),
+    /// Real servers on free loopback ports, fetched once: up, down, status.
+    #[command(subcommand)]
+    Services(services::Verb),
     /// Build the simulator in the flavour that its arguments need, and run it: `cargo xtask sim help`.
     Sim(sim::Options),
     /// Check the rules of the repository that no compiler knows: directions, sizes, docs.
@@ -140,6 +145,7 @@ fn main() -> ExitCode {
         Verb::Test(options) => ci::test(&options),
         Verb::Sim(options) => return sim::main(&options),
         Verb::Madsim { arguments } => madsim::run(&arguments),
+        Verb::Services(verb) => block_on(services::run(verb)),
         Verb::Tidy => tidy::run(),
         Verb::BareHolder => bench::bare::hold().map(|()| Verdict::Good),
         Verb::Bench(Bench::Failover(options)) => block_on(bench::failover::run(options)),

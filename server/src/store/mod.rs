@@ -1,3 +1,4 @@
 //! The real stores of metadata.
 
 pub mod embedded;
+pub mod zookeeper;

@@ -12,7 +12,10 @@ const ARROWS: [(&str, &[&str]); 6] = [
     ("doyen-runtime", &["doyen-core"]),
     ("doyen-sim", &["doyen-core", "doyen-runtime"]),
     ("doyen", &["doyen-core", "doyen-runtime"]),
-    ("doyen-tests", &["doyen-core", "doyen-sim"]),
+    (
+        "doyen-tests",
+        &["doyen", "doyen-core", "doyen-runtime", "doyen-sim"],
+    ),
     ("xtask", &["doyen-core", "doyen-tests"]),
 ];
 

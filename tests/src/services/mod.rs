@@ -1,0 +1,24 @@
+//! Real servers for tests and for `cargo xtask services`: fetched once, started on free loopback
+//! ports, ended by their own pids.
+
+pub mod jars;
+pub mod proxy;
+pub mod zookeeper;
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+/// The Java that servers are started with: that of `JAVA_HOME`, else the one in `PATH`; `None` when
+/// it cannot be run.
+#[must_use]
+pub fn java() -> Option<PathBuf> {
+    let home = std::env::var_os("JAVA_HOME").filter(|home| !home.is_empty());
+    let java = home.map_or_else(
+        || PathBuf::from("java"),
+        |home| PathBuf::from(home).join("bin/java"),
+    );
+    let mut version = Command::new(&java);
+    version.arg("-version").stdin(Stdio::null());
+    let answer = version.stdout(Stdio::null()).stderr(Stdio::null()).status();
+    answer.is_ok_and(|status| status.success()).then_some(java)
+}
