@@ -16,8 +16,8 @@ const CARGO_DENY_VERSION: &str = "0.20.2";
 /// What CI simulates: a name and the arguments of `doyen-sim`.
 const SIMULATIONS: [(&str, &str); 5] = [
     ("named schedules", "corpus check tests/corpus"),
-    ("simulate: direct", "run --seeds 500..1100"),
-    ("simulate: madsim", "run --engine madsim --seeds 0..100"),
+    ("simulate: direct", "run --seeds 0..100000"),
+    ("simulate: madsim", "run --engine madsim --seeds 0..1000"),
     ("determinism", "selfcheck --determinism --seeds 0..500"),
     ("canary", "selfcheck --planted --bug canary"),
 ];
