@@ -4,7 +4,7 @@
 //! | state | until |
 //! |---|---|
 //! | draining | `drain-delay` is over; or nothing is held and nobody else is there |
-//! | granting | the office is another's, or there is no heir |
+//! | granting | the office is another's, or nobody stays who can take it |
 //! | exiting | the roster does not list us any more |
 
 use super::shared::Shared;

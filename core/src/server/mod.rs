@@ -22,7 +22,7 @@ use crate::gateway::{DriverLinks, Gateway};
 use crate::identity::{Address, ClusterId, Identity, Incarnation};
 use crate::input::{Command, Input, RequestId};
 use crate::join::Join;
-use crate::membership::Membership;
+use crate::membership::{Membership, Status};
 use crate::output::{Answer, Output, StopReason, TakenBy};
 use crate::reachability::detector::Detector;
 use crate::reachability::sight::Seen;
@@ -339,7 +339,10 @@ impl ServerProcess {
             *one == shared.me || (sight.sees(one) && links.contains(one))
         });
         let idle = self.gateway.len() == 0;
-        let heir = shared.leaving.then(|| candidates(shared, seen).next());
+        // Two that leave would give the office to each other until one is gone: who has only such
+        // heirs takes itself off with the office.
+        let stays = |one: &&Identity| seen.membership.status(one) != Some(Status::Leaving);
+        let heir = shared.leaving.then(|| candidates(shared, seen).find(stays));
         let heir = heir.flatten().cloned();
         if self.leave.step(
             shared,

@@ -90,6 +90,20 @@ fn s3_the_office_is_granted_to_nobody_who_leaves_while_another_one_stays() {
     }
 }
 
+/// Both would grant it to each other, hundreds of times a second, until one is seen to go.
+#[test]
+fn s3_who_has_only_leaving_heirs_takes_itself_off_with_the_office() {
+    let mut world = World::member(1, &[1, 2], 1);
+    let epoch = world.office().epoch.0;
+    says_that_it_leaves(&mut world, 2);
+    leaves(&mut world);
+    world.pass(ms(2_050));
+    assert_eq!((world.listed(), world.office().holder), (vec![s(2)], s(2)));
+    assert_eq!(world.office().epoch.0, epoch + 1);
+    let one_step = world.written(&key::cluster());
+    assert_eq!(world.written(&layout().singleton()), one_step);
+}
+
 /// S8: who leaves is no candidate, and is not waited for.
 #[test]
 fn s8_a_leaving_server_is_no_candidate_while_another_one_stays() {
