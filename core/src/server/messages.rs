@@ -121,8 +121,12 @@ impl ServerProcess {
         }
     }
 
-    /// S4: another incarnation answers at the address of a listed one, which is dead then.
+    /// S4: another incarnation answers at the address of a listed one, which is dead then. One that
+    /// was taken off came before it: a slow link may bring its answer late.
     fn replaced_by(&mut self, peer: &Identity) {
+        if self.membership.gossip().tombstones.contains(peer) {
+            return;
+        }
         let listed = self
             .shared
             .roster()

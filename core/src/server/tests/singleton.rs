@@ -117,6 +117,18 @@ fn s4_another_incarnation_at_the_holders_address_proves_its_death() {
     assert_eq!(world.office().holder, s(2));
 }
 
+/// A slow link brings the answer of the holder's earlier life when the present one is known.
+#[test]
+fn s4_a_life_that_was_taken_off_proves_nothing_against_the_one_after_it() {
+    let mut world = candidate(2, &[1, 2, 3]);
+    world.lists(&[s(2), s(3), reborn(1)]);
+    world.takes_office(&reborn(1));
+    world.forget();
+    world.tell(Input::Link(LinkEvent::Up { peer: s(1) }));
+    assert_eq!(world.commits, []);
+    assert_eq!(world.office().holder, reborn(1));
+}
+
 #[test]
 fn s4_the_death_of_another_server_moves_no_office() {
     let mut world = candidate(2, &[1, 2, 3]);
