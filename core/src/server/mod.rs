@@ -339,7 +339,8 @@ impl ServerProcess {
             *one == shared.me || (sight.sees(one) && links.contains(one))
         });
         let idle = self.gateway.len() == 0;
-        let heir = shared.leaving.then(|| candidates(shared, seen).next());
+        let may = |one: &&Identity| self.leave.may_give(shared.epoch(), one);
+        let heir = shared.leaving.then(|| candidates(shared, seen).find(may));
         let heir = heir.flatten().cloned();
         if self.leave.step(
             shared,
