@@ -4,21 +4,26 @@
 //! | state | until |
 //! |---|---|
 //! | draining | `drain-delay` is over; or nothing is held and nobody else is there |
-//! | granting | the office is another's, or nobody stays who can take it |
+//! | granting | the office is another's, or nobody stays who can take it and did not give it back |
 //! | exiting | the roster does not list us any more |
 
 use super::shared::Shared;
 use crate::identity::Identity;
 use crate::membership::Membership;
 use crate::planted::planted;
+use crate::records::singleton::Epoch;
 use crate::singleton::Singleton;
 use crate::time::Time;
+use std::collections::BTreeMap;
 
 /// A server's way out.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Leave {
     since: Option<Time>,
     exiting: bool,
+    /// In which epoch the office was first offered to whom. It ends with the process, which is
+    /// over within `leave-bound`.
+    offered: BTreeMap<Identity, Epoch>,
 }
 
 impl Leave {
@@ -29,6 +34,12 @@ impl Leave {
             let me = shared.me.clone();
             membership.set_leaving(&me);
         }
+    }
+
+    /// Whether the office may be given to it: nobody gets it twice. From an heir that leaves too it
+    /// came back, and would for ever (S3, ADR 0018). A grant that failed is made again.
+    pub(super) fn may_give(&self, epoch: Epoch, heir: &Identity) -> bool {
+        self.offered.get(heir).is_none_or(|first| *first == epoch)
     }
 
     /// Goes on leaving; `true` when it is over whatever the roster says.
@@ -50,7 +61,7 @@ impl Leave {
             .roster()
             .is_none_or(|roster| roster.listed.len() <= 1);
         let drained = shared.now >= since.after(shared.times().drain_delay) || (alone && idle);
-        if !drained || (shared.holds_office() && singleton.grant(shared, heir)) {
+        if !drained || (shared.holds_office() && self.grants(shared, singleton, heir)) {
             return false;
         }
         if !self.exiting && !planted!(ExitsUntold) {
@@ -59,6 +70,24 @@ impl Leave {
             membership.set_exiting(&me);
         }
         false
+    }
+
+    /// Gives the office away; `false` when there is nobody to give it to.
+    fn grants(
+        &mut self,
+        shared: &mut Shared,
+        singleton: &mut Singleton,
+        heir: Option<Identity>,
+    ) -> bool {
+        if !singleton.can_grant(shared.now) {
+            return true;
+        }
+        let heir = heir.filter(|_| !planted!(LeavesWithoutGrant));
+        let Some(heir) = heir else { return false };
+        let epoch = shared.epoch();
+        self.offered.entry(heir.clone()).or_insert(epoch);
+        singleton.grant(shared, heir);
+        true
     }
 
     pub(super) fn deadline(&self, shared: &Shared) -> Option<Time> {

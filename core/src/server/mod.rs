@@ -341,7 +341,10 @@ impl ServerProcess {
         let idle = self.gateway.len() == 0;
         // Two that leave would give the office to each other until one is gone: who has only such
         // heirs takes itself off with the office.
-        let stays = |one: &&Identity| seen.membership.status(one) != Some(Status::Leaving);
+        let stays = |one: &&Identity| {
+            seen.membership.status(one) != Some(Status::Leaving)
+                && self.leave.may_give(shared.epoch(), one)
+        };
         let heir = shared.leaving.then(|| candidates(shared, seen).find(stays));
         let heir = heir.flatten().cloned();
         if self.leave.step(

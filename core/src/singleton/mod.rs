@@ -215,15 +215,14 @@ impl Singleton {
         }
     }
 
-    /// S3: gives the office to its heir, the first candidate; `false` when there is nobody.
-    pub(crate) fn grant(&mut self, shared: &mut Shared, heir: Option<Identity>) -> bool {
-        if self.committing || self.retry_at.is_some_and(|at| shared.now < at) {
-            return true;
-        }
-        let heir = heir.filter(|_| !planted!(LeavesWithoutGrant));
-        let Some(heir) = heir else { return false };
+    /// Whether a grant may be sent now: nothing is on its way, and no pause runs.
+    pub(crate) fn can_grant(&self, now: Time) -> bool {
+        !self.committing && self.retry_at.is_none_or(|at| now >= at)
+    }
+
+    /// S3: gives the office to its heir.
+    pub(crate) fn grant(&mut self, shared: &mut Shared, heir: Identity) {
         self.take(shared, heir, SingletonWork::Grant, None);
-        true
     }
 
     /// The challenge of this epoch that the holder still owes a raise of `pulse`.

@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | the driver said that it ended, in `life` | always |
 //! | its processes were verified dead (E3, E6) | always |
-//! | nobody had heard it for `driver-lost-after` (E8) | clocks true |
+//! | no server that it saw listed had heard it for `driver-lost-after` (E8) | clocks true |
 //! | no driver took it: its launch failed, a stop came, or `driver-take` passed | clocks true |
 //!
 //! Source: protocol.md E2, E3, E6, E8, J5; lifecycle.md 2.
@@ -16,6 +16,7 @@ use super::{Oracle, Violation, kinds};
 use crate::trace::seen::{NodeId, Seen};
 use doyen_core::identity::{ContextId, Identity, Incarnation};
 use doyen_core::input::{EffectReport, Input, Verdict};
+use doyen_core::output::{ClusterEvent, Output};
 use doyen_core::records::context::{
     ContextState, DriverPhase, IntentKind, IntentNumber, OwnerRecord,
 };
@@ -33,7 +34,9 @@ pub(super) struct RightfulEndings {
     proved: BTreeSet<(NodeId, ContextId, Option<Incarnation>)>,
     /// Launches that a server was told to have failed.
     failed: BTreeSet<(NodeId, ContextId, IntentNumber)>,
-    /// When a server last heard a driver, itself or through another one.
+    /// The roster as a server last said that it read it.
+    rosters: BTreeMap<Incarnation, Vec<Identity>>,
+    /// When a server last heard a driver, itself or through one that it saw listed.
     heard: BTreeMap<(NodeId, Incarnation), Time>,
 }
 
@@ -43,7 +46,7 @@ impl Oracle for RightfulEndings {
     }
 
     fn listens(&self) -> u32 {
-        kinds::STORE | kinds::REPORT | kinds::MESSAGE
+        kinds::STORE | kinds::REPORT | kinds::MESSAGE | kinds::EVENT
     }
 
     fn seen(&mut self, at: Time, seen: &Seen<'_>, facts: &Facts) -> Result<(), Violation> {
@@ -55,7 +58,10 @@ impl Oracle for RightfulEndings {
             } => {
                 let driver = match message {
                     Message::DriverBeat { .. } => from.incarnation,
-                    Message::DriverSeen { driver } => *driver,
+                    // The word of who is not listed counts for nothing, however late it arrives.
+                    Message::DriverSeen { driver } if self.sees_listed(*node, from, facts) => {
+                        *driver
+                    }
                     _ => return Ok(()),
                 };
                 self.heard.insert((*node, driver), at);
@@ -65,6 +71,15 @@ impl Oracle for RightfulEndings {
                 input: Input::EffectReport(report),
                 ..
             } => self.reported(*node, report),
+            Seen::Output {
+                node,
+                output: Output::Event(ClusterEvent::RosterChanged { listed, .. }),
+            } => {
+                if let Some(life) = facts.last_at_node(*node) {
+                    self.rosters
+                        .insert(life.identity.incarnation, listed.clone());
+                }
+            }
             Seen::Store(written) => {
                 for change in &facts.changes {
                     if let Change::Owner(id, step) = change {
@@ -79,6 +94,13 @@ impl Oracle for RightfulEndings {
 }
 
 impl RightfulEndings {
+    /// Whether the server at a node has read a roster that lists this one, and no later one.
+    fn sees_listed(&self, node: NodeId, other: &Identity, facts: &Facts) -> bool {
+        let life = facts.last_at_node(node);
+        life.and_then(|life| self.rosters.get(&life.identity.incarnation))
+            .is_some_and(|listed| listed.contains(other))
+    }
+
     fn reported(&mut self, node: NodeId, report: &EffectReport) {
         match report {
             EffectReport::Verified {
@@ -208,6 +230,7 @@ impl RightfulEndings {
 mod tests {
     use super::*;
     use crate::oracle::history::{History, context_record, driver, layout, life, owner, server};
+    use doyen_core::records::cluster::Generation;
     use doyen_core::records::encode;
 
     fn cluster() -> History {
@@ -277,6 +300,30 @@ mod tests {
         history.wait(400_000);
         ends(&mut history);
         assert_eq!(history.fails(), "rightful_endings/lost in calm");
+    }
+
+    /// Seed 504272: a server was stopped, left out, and went on: it passed on a beat that had waited
+    /// for it, of a driver that had died meanwhile.
+    #[test]
+    fn the_word_of_another_server_counts_while_the_holder_sees_it_listed() {
+        for (numbers, good) in [(vec![1, 2], false), (vec![1], true), (vec![], true)] {
+            let mut history = owned();
+            let driver = driver(1);
+            history.dies(&driver).wait(290_000);
+            if !numbers.is_empty() {
+                let listed = numbers.iter().map(|one| server(*one, 1)).collect();
+                let generation = Generation(4);
+                history.event(1, ClusterEvent::RosterChanged { generation, listed });
+            }
+            let message = Message::DriverSeen {
+                driver: driver.incarnation,
+            };
+            let from = server(2, 1);
+            history.input(1, &Input::Message { from, message });
+            history.wait(20_000);
+            ends(&mut history);
+            assert_eq!(history.verdict().is_ok(), good, "{numbers:?}");
+        }
     }
 
     #[test]

@@ -19,13 +19,14 @@ use super::{Oracle, Violation, envelope, kinds};
 use crate::trace::seen::{NodeId, Seen};
 use doyen_core::identity::Incarnation;
 use doyen_core::input::{Command, Input};
-use doyen_core::output::{ClusterEvent, Output, StopReason};
+use doyen_core::output::{ClusterEvent, Effect, Output, StopReason};
 use doyen_core::records::cluster::Generation;
 use doyen_core::records::context::DriverPhase;
 use doyen_core::records::transaction::CommitOutcome;
 use doyen_core::time::Time;
 use doyen_core::wire::Message;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 const NAME: &str = "rightful_exits";
 
@@ -41,6 +42,9 @@ pub(super) struct RightfulExits {
     said: BTreeSet<Incarnation>,
     /// When a driver last was told, on its own clock, that somebody hears it or the store works.
     confirmed: BTreeMap<NodeId, Time>,
+    /// Drivers that told their engine to end: for how long they had been alone, at most, then or
+    /// later. The decision to give up is not taken back by who hears it while the engine ends.
+    ending: BTreeMap<Incarnation, Duration>,
 }
 
 impl Oracle for RightfulExits {
@@ -54,6 +58,7 @@ impl Oracle for RightfulExits {
             | kinds::COMMITTED
             | kinds::MESSAGE
             | kinds::EVENT
+            | kinds::EFFECT
             | kinds::STOP
     }
 
@@ -68,6 +73,15 @@ impl Oracle for RightfulExits {
                 let life = facts.last_at_node(*node);
                 self.knows
                     .extend(life.map(|life| life.identity.incarnation));
+            }
+            Seen::Output {
+                node,
+                output: Output::Effect(Effect::StopEngine),
+            } => {
+                if let Some(life) = facts.last_at_node(*node) {
+                    let alone = self.alone(life, life.clock);
+                    self.ending.insert(life.identity.incarnation, alone);
+                }
             }
             Seen::Output {
                 node,
@@ -98,9 +112,22 @@ impl RightfulExits {
             }
             _ => false,
         };
-        if confirms {
-            self.confirmed.insert(node, clock);
+        if !confirms {
+            return;
         }
+        if let Some(life) = facts.last_at_node(node).filter(|_| !self.ending.is_empty()) {
+            let alone = self.alone(life, clock);
+            if let Some(longest) = self.ending.get_mut(&life.identity.incarnation) {
+                *longest = alone.max(*longest);
+            }
+        }
+        self.confirmed.insert(node, clock);
+    }
+
+    /// For how long nobody has confirmed a driver, on its own clock.
+    fn alone(&self, life: &Life, clock: Time) -> Duration {
+        let last = self.confirmed.get(&life.node).copied();
+        clock.since(last.or(life.began_clock).unwrap_or_default())
     }
 
     fn store(&mut self, facts: &Facts) {
@@ -213,9 +240,8 @@ impl RightfulExits {
             );
             return Ok(());
         }
-        let last = self.confirmed.get(&life.node).copied();
-        let last = last.or(life.began_clock).unwrap_or_default();
-        let alone = life.clock.since(last);
+        let alone = self.alone(life, life.clock);
+        let alone = alone.max(self.ending.get(&me).copied().unwrap_or_default());
         // It counts from the sending of what was confirmed, so a little before `last`.
         let bound = percent(facts.times.driver_lost_after, 72);
         // A host that slept finds its last confirmation long past when it wakes.
@@ -245,6 +271,16 @@ mod tests {
 
     fn stops(history: &mut History, node: u16, reason: StopReason) {
         history.output(node, &Output::Stop(reason));
+    }
+
+    /// A server confirms a beat.
+    fn heard() -> Input {
+        let message = Message::DriverHeard {
+            sequence: 1,
+            servers: vec![],
+        };
+        let from = server(1, 1);
+        Input::Message { from, message }
     }
 
     fn rule(history: &mut History) -> String {
@@ -300,6 +336,26 @@ mod tests {
         history.wait(240_000).input(101, &Input::Timeout);
         stops(&mut history, 101, fenced());
         assert_eq!(history.verdict(), Ok(()));
+        // Seed 582097: it gave up, and a server heard it while its engine ended.
+        for (alone, good) in [(240_000, true), (20_000, false)] {
+            let mut history = owned();
+            history.wait(alone).input(101, &Input::Timeout);
+            history.output(101, &Output::Effect(Effect::StopEngine));
+            history.wait(50).input(101, &heard());
+            history.wait(50).input(101, &Input::Timeout);
+            stops(&mut history, 101, fenced());
+            assert_eq!(history.verdict().is_ok(), good, "alone for {alone} ms");
+        }
+        // It was stopped in order, and then gave up as well.
+        for (alone, good) in [(240_000, true), (20_000, false)] {
+            let mut history = owned();
+            history.input(101, &heard());
+            history.output(101, &Output::Effect(Effect::StopEngine));
+            history.wait(alone).input(101, &heard());
+            history.wait(50).input(101, &Input::Timeout);
+            stops(&mut history, 101, fenced());
+            assert_eq!(history.verdict().is_ok(), good, "alone for {alone} ms");
+        }
         let mut history = owned();
         stops(&mut history, 101, StopReason::DriverDone);
         assert_eq!(rule(&mut history), "done");

@@ -134,6 +134,26 @@ fn s8_a_leaving_server_takes_the_office_if_nobody_else_is_there() {
     assert_eq!(world.stops, [StopReason::Left]);
 }
 
+/// S3, ADR 0018: two leave, and the gossip of one does not reach the other, which gives the office
+/// back. It is not given to and fro: it goes with who gave it away before.
+#[test]
+fn s3_an_office_that_came_back_is_not_given_to_the_same_heir_again() {
+    for (listed, heirs) in [(&[1, 2][..], 0), (&[1, 2, 3], 1)] {
+        let mut world = World::member(1, listed, 1);
+        world.hold(layout().singleton());
+        world.hold(key::cluster());
+        leaves(&mut world);
+        world.pass(ms(2_050));
+        world.answer_held(Say::Commit);
+        assert_eq!((world.office().epoch.0, world.office().holder), (6, s(2)));
+        world.takes_office(&s(1));
+        world.pass(ms(500));
+        let again = |one: &Vec<String>| one.iter().any(|part| part == "put singleton@2");
+        let given = world.held().iter().filter(|one| again(one)).count();
+        assert_eq!(given, heirs, "among {listed:?}");
+    }
+}
+
 /// S2 †: the heir is listed in the roster that guards the grant.
 #[test]
 fn s3_a_grant_is_void_when_the_roster_moved_and_is_made_again() {
