@@ -13,16 +13,15 @@
 //! Envelope: always. Source: protocol.md F4, R5, W3, E2, E8.
 
 use super::facts::Facts;
-use super::records::{Change, Kind, kind};
+use super::records::{Change, Kind};
 use super::report::{claim, violation};
+use super::shape::{Broken, Shape};
 use super::{Oracle, Violation, kinds};
 use crate::trace::seen::{Seen, Written};
 use doyen_core::identity::Role;
 use doyen_core::records::call::{CallOutcome, CallRecord, CallState};
 use doyen_core::records::context::{ContextRecord, OwnerRecord};
-use doyen_core::records::transaction::{Operation, Transaction};
 use doyen_core::time::Time;
-use serde::de::DeserializeOwned;
 
 const NAME: &str = "sane_records";
 
@@ -46,9 +45,10 @@ impl Oracle for Decisions {
         let Some(life) = facts.life(written.by.incarnation) else {
             return Ok(());
         };
+        let shape = Shape::new(written.transaction);
         let found = match life.role {
-            Role::Driver => return taken(at, written, facts),
-            Role::Server => roster(written, facts).or_else(|| records(written.transaction)),
+            Role::Driver => return taken(at, written, &shape, facts),
+            Role::Server => roster(written, &shape, facts).or_else(|| records(&shape)),
         };
         found.map_or(Ok(()), |(rule, what)| {
             let text = format!("{}: {what}: {:?}", life.name, written.transaction);
@@ -58,11 +58,16 @@ impl Oracle for Decisions {
 }
 
 /// E2: a driver takes its context for the intent that launched it.
-fn taken(at: Time, written: &Written<'_>, facts: &Facts) -> Result<(), Violation> {
+fn taken(
+    at: Time,
+    written: &Written<'_>,
+    shape: &Shape<'_>,
+    facts: &Facts,
+) -> Result<(), Violation> {
     let Some(launched) = facts.launched.get(&written.by.incarnation) else {
         return Ok(());
     };
-    let owner: Option<OwnerRecord> = put(written.transaction, Kind::Owner);
+    let owner: Option<OwnerRecord> = shape.content(Kind::Owner);
     if let Some(owner) = owner.filter(|one| one.owner.is_some()) {
         claim!(
             NAME,
@@ -78,21 +83,20 @@ fn taken(at: Time, written: &Written<'_>, facts: &Facts) -> Result<(), Violation
 }
 
 /// Changes of the roster: known to be one when the store has taken it.
-fn roster(written: &Written<'_>, facts: &Facts) -> Option<(&'static str, &'static str)> {
+fn roster(written: &Written<'_>, shape: &Shape<'_>, facts: &Facts) -> Broken {
     let step = facts.changes.iter().find_map(|change| match change {
         Change::Cluster(step) => Some(step),
         _ => None,
     })?;
     let (before, after) = (&step.was()?.roster, &step.now()?.roster);
-    let transaction = written.transaction;
     let leaves_out = before.listed.iter().any(|one| !after.lists(one));
-    if leaves_out && !guards(transaction, Kind::Singleton) {
+    if leaves_out && !shape.guards(Kind::Singleton) {
         return Some((
             "leaves out",
             "somebody is left out without a guard on `singleton` (R5)",
         ));
     }
-    if !before.lists(written.by) && !guards(transaction, Kind::Pulse) {
+    if !before.lists(written.by) && !shape.guards(Kind::Pulse) {
         return Some((
             "founding anew",
             "a cluster is founded anew without a guard on `pulse` (F4)",
@@ -102,22 +106,16 @@ fn roster(written: &Written<'_>, facts: &Facts) -> Option<(&'static str, &'stati
 }
 
 /// Calls, contexts and attempts, whether the store took them or not.
-fn records(transaction: &Transaction) -> Option<(&'static str, &'static str)> {
-    let settled: Option<CallRecord> = put(transaction, Kind::Settled);
+fn records(shape: &Shape<'_>) -> Broken {
+    let settled: Option<CallRecord> = shape.content(Kind::Settled);
     if let Some(CallState::Settled { outcome }) = settled.map(|call| call.progress) {
-        let absent = |of| {
-            transaction
-                .operations
-                .iter()
-                .any(|one| kind(one.key()) == of && matches!(one, Operation::CheckAbsent { .. }))
-        };
-        if outcome == CallOutcome::ContextNotFound && !absent(Kind::Name) {
+        if outcome == CallOutcome::ContextNotFound && !shape.checks_absent(Kind::Name) {
             return Some((
                 "absence",
                 "a call finds no context without a guard on the name's absence (W3)",
             ));
         }
-        let exists = guards(transaction, Kind::Name) && guards(transaction, Kind::Context);
+        let exists = shape.guards(Kind::Name) && shape.guards(Kind::Context);
         if outcome == CallOutcome::ContextExists && !exists {
             return Some((
                 "presence",
@@ -125,43 +123,14 @@ fn records(transaction: &Transaction) -> Option<(&'static str, &'static str)> {
             ));
         }
     }
-    let owner: Option<OwnerRecord> = put(transaction, Kind::Owner);
-    let context: Option<ContextRecord> = put(transaction, Kind::Context);
+    let owner: Option<OwnerRecord> = shape.content(Kind::Owner);
+    let context: Option<ContextRecord> = shape.content(Kind::Context);
     let ends = owner.is_some_and(|one| one.owner.is_none())
         && context.is_some_and(|one| one.ending.is_some());
-    (ends && !guards(transaction, Kind::Life)).then_some((
+    (ends && !shape.guards(Kind::Life)).then_some((
         "life",
         "an attempt is ended without a guard on its `life` (E8)",
     ))
-}
-
-/// The content that a transaction gives to its record of this kind.
-fn put<T: DeserializeOwned>(transaction: &Transaction, of: Kind) -> Option<T> {
-    transaction.operations.iter().find_map(|one| match one {
-        Operation::Create { key, value } | Operation::Put { key, value, .. } if kind(key) == of => {
-            serde_json::from_str(value).ok()
-        }
-        _ => None,
-    })
-}
-
-/// Whether a transaction carries the version of its record of this kind.
-fn guards(transaction: &Transaction, of: Kind) -> bool {
-    transaction.operations.iter().any(|one| {
-        kind(one.key()) == of
-            && matches!(
-                one,
-                Operation::Check { .. }
-                    | Operation::Put {
-                        version: Some(_),
-                        ..
-                    }
-                    | Operation::Delete {
-                        version: Some(_),
-                        ..
-                    }
-            )
-    })
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use crate::oracle::history::{
 use doyen_core::identity::{CallId, ContextId, Identity};
 use doyen_core::records::cluster::{Generation, Roster};
 use doyen_core::records::context::ContextState;
+use doyen_core::records::transaction::Transaction;
 use doyen_core::records::transaction::{TransactionId, Version};
 use doyen_core::records::{encode, key};
 

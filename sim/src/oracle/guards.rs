@@ -5,13 +5,14 @@
 //! Envelope: always. Source: protocol.md W2, W3, F3, F4, R4, R5, S2, S5, S9, C2 to C5, J1, J2, E2.
 
 use super::facts::Facts;
-use super::records::{Kind, kind};
+use super::records::Kind;
 use super::report::claim;
+use super::shape::{Broken, Shape};
 use super::{Oracle, Violation, kinds};
 use crate::trace::seen::Seen;
 use doyen_core::identity::{ContextId, Role};
 use doyen_core::records::call::{CallOutcome, CallRecord, CallState};
-use doyen_core::records::transaction::{CommitOutcome, Operation, Transaction};
+use doyen_core::records::transaction::{CommitOutcome, Operation};
 use doyen_core::time::Time;
 
 const NAME: &str = "sane_records";
@@ -19,86 +20,6 @@ const NAME: &str = "sane_records";
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Guards;
-
-/// A transaction, by the records that it is about.
-struct Shape<'a> {
-    operations: Vec<(Kind, &'a Operation)>,
-}
-
-impl<'a> Shape<'a> {
-    fn new(transaction: &'a Transaction) -> Self {
-        let of = |operation: &'a Operation| (kind(operation.key()), operation);
-        Self {
-            operations: transaction.operations.iter().map(of).collect(),
-        }
-    }
-
-    fn any(&self, kind: Kind, test: impl Fn(&Operation) -> bool) -> bool {
-        self.operations
-            .iter()
-            .any(|(of, one)| *of == kind && test(one))
-    }
-
-    /// A guard on the version of a record: checked, put or deleted under it.
-    fn guards(&self, kind: Kind) -> bool {
-        self.any(kind, |one| {
-            matches!(
-                one,
-                Operation::Check { .. }
-                    | Operation::Put {
-                        version: Some(_),
-                        ..
-                    }
-                    | Operation::Delete {
-                        version: Some(_),
-                        ..
-                    }
-            )
-        })
-    }
-
-    fn puts(&self, kind: Kind) -> bool {
-        self.any(kind, |one| matches!(one, Operation::Put { .. }))
-    }
-
-    fn creates(&self, kind: Kind) -> bool {
-        self.any(kind, |one| matches!(one, Operation::Create { .. }))
-    }
-
-    fn deletes(&self, kind: Kind) -> bool {
-        self.any(kind, |one| matches!(one, Operation::Delete { .. }))
-    }
-
-    fn checks_absent(&self, kind: Kind) -> bool {
-        self.any(kind, |one| matches!(one, Operation::CheckAbsent { .. }))
-    }
-
-    fn writes(&self, kind: Kind) -> bool {
-        self.puts(kind) || self.creates(kind) || self.deletes(kind)
-    }
-
-    /// The first write of a record under no version.
-    fn unguarded(&self) -> Option<(Kind, &'a Operation)> {
-        let bare = |(_, one): &&(Kind, &Operation)| {
-            matches!(
-                one,
-                Operation::Put { version: None, .. } | Operation::Delete { version: None, .. }
-            )
-        };
-        let exempt = |of: Kind| match of {
-            // Raised by whoever has the fence, whatever was there (S5).
-            Kind::Pulse => self.guards(Kind::Singleton),
-            // Goes with its job, which is guarded.
-            Kind::Place => self.guards(Kind::Job),
-            _ => false,
-        };
-        self.operations
-            .iter()
-            .filter(bare)
-            .find(|(of, _)| !exempt(*of))
-            .map(|(of, one)| (*of, *one))
-    }
-}
 
 impl Oracle for Guards {
     fn name(&self) -> &'static str {
@@ -145,8 +66,6 @@ impl Oracle for Guards {
         Ok(())
     }
 }
-
-type Broken = Option<(&'static str, &'static str)>;
 
 fn need(holds: bool, rule: &'static str, what: &'static str) -> Broken {
     (!holds).then_some((rule, what))
@@ -304,7 +223,7 @@ mod tests {
     use doyen_core::records::encode;
     use doyen_core::records::job::JobState;
     use doyen_core::records::key;
-    use doyen_core::records::transaction::Version;
+    use doyen_core::records::transaction::{Transaction, Version};
 
     #[test]
     fn what_carries_its_guards_is_fine() {

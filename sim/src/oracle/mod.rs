@@ -41,6 +41,7 @@ mod rightful_endings;
 mod rightful_exits;
 mod rightful_moves;
 mod sane_records;
+mod shape;
 mod single_effective_singleton;
 mod someone_survives;
 mod splits;
