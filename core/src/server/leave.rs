@@ -9,7 +9,7 @@
 
 use super::shared::Shared;
 use crate::identity::Identity;
-use crate::membership::Membership;
+use crate::membership::{Membership, Status};
 use crate::planted::planted;
 use crate::records::singleton::Epoch;
 use crate::singleton::Singleton;
@@ -36,10 +36,12 @@ impl Leave {
         }
     }
 
-    /// Whether the office may be given to it: nobody gets it twice. From an heir that leaves too it
-    /// came back, and would for ever (S3, ADR 0018). A grant that failed is made again.
-    pub(super) fn may_give(&self, epoch: Epoch, heir: &Identity) -> bool {
-        self.offered.get(heir).is_none_or(|first| *first == epoch)
+    /// Whether the office may be given to it (S3, ADR 0018). Two that leave would give it to each
+    /// other until one is gone, so nobody gets it who is known to leave; and nobody gets it twice, for
+    /// the leaving may not be known. A grant that failed is made again.
+    pub(super) fn may_give(&self, epoch: Epoch, membership: &Membership, heir: &Identity) -> bool {
+        let came_back = self.offered.get(heir).is_some_and(|first| *first != epoch);
+        membership.status(heir) != Some(Status::Leaving) && !came_back
     }
 
     /// Goes on leaving; `true` when it is over whatever the roster says.

@@ -22,7 +22,7 @@ use crate::gateway::{DriverLinks, Gateway};
 use crate::identity::{Address, ClusterId, Identity, Incarnation};
 use crate::input::{Command, Input, RequestId};
 use crate::join::Join;
-use crate::membership::{Membership, Status};
+use crate::membership::Membership;
 use crate::output::{Answer, Output, StopReason, TakenBy};
 use crate::reachability::detector::Detector;
 use crate::reachability::sight::Seen;
@@ -339,13 +339,9 @@ impl ServerProcess {
             *one == shared.me || (sight.sees(one) && links.contains(one))
         });
         let idle = self.gateway.len() == 0;
-        // Two that leave would give the office to each other until one is gone: who has only such
-        // heirs takes itself off with the office.
-        let stays = |one: &&Identity| {
-            seen.membership.status(one) != Some(Status::Leaving)
-                && self.leave.may_give(shared.epoch(), one)
-        };
-        let heir = shared.leaving.then(|| candidates(shared, seen).find(stays));
+        let (epoch, leave) = (shared.epoch(), &self.leave);
+        let may = |one: &&Identity| leave.may_give(epoch, seen.membership, one);
+        let heir = shared.leaving.then(|| candidates(shared, seen).find(may));
         let heir = heir.flatten().cloned();
         if self.leave.step(
             shared,
