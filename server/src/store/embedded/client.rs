@@ -16,14 +16,12 @@ use conversation::{Closed, Conversation};
 use doyen_core::records::model::over_bounds;
 use doyen_core::records::transaction::{Change, CommitOutcome, Query, ReadOutcome, Transaction};
 use doyen_runtime::store::{Changes, MetaDataDao};
-use futures_util::{StreamExt, stream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::time::timeout;
-use tokio_stream::wrappers::BroadcastStream;
 
 /// The bound of one store call (protocol.md, Times).
 const STORE_CALL: Duration = Duration::from_millis(800);
@@ -189,13 +187,9 @@ impl MetaDataDao for EmbeddedStore {
     }
 
     async fn watch(&self) -> Changes {
-        let events = BroadcastStream::new(self.changes.subscribe());
-        let events = events.map(|event| event.unwrap_or(Change::Everything));
-        // The connection says `Everything` when it is made; if it was made before, that is said
-        // here. Subscribed first: one too many is harmless, one too few is not.
-        let here = matches!(*self.state.borrow(), State::Here { .. });
-        let first = here.then_some(Change::Everything);
-        stream::iter(first).chain(events).boxed()
+        crate::store::watch(&self.changes, || {
+            matches!(*self.state.borrow(), State::Here { .. })
+        })
     }
 
     async fn store_id(&self) -> Option<String> {

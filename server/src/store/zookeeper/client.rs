@@ -16,13 +16,11 @@ use async_trait::async_trait;
 use doyen_core::records::model::over_bounds;
 use doyen_core::records::transaction::{Change, CommitOutcome, Query, ReadOutcome, Transaction};
 use doyen_runtime::store::{Changes, MetaDataDao};
-use futures_util::{StreamExt, stream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::{Semaphore, broadcast, mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout, timeout_at};
-use tokio_stream::wrappers::BroadcastStream;
 
 /// Commits, and reads, that may be under way at once. One that nobody waits for any more counts
 /// until ZooKeeper answers it or the connection breaks, so the crate's queues are bounded by this.
@@ -203,13 +201,9 @@ impl MetaDataDao for ZooKeeperStore {
     }
 
     async fn watch(&self) -> Changes {
-        let events = BroadcastStream::new(self.changes.subscribe());
-        let events = events.map(|event| event.unwrap_or(Change::Everything));
-        // The session says `Everything` when it is reached; if it was before, that is said here.
-        // Subscribed first: one too many is harmless, one too few is not.
-        let here = matches!(*self.state.borrow(), State::Here(_));
-        let first = here.then_some(Change::Everything);
-        stream::iter(first).chain(events).boxed()
+        crate::store::watch(&self.changes, || {
+            matches!(*self.state.borrow(), State::Here(_))
+        })
     }
 
     async fn store_id(&self) -> Option<String> {
