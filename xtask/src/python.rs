@@ -1,6 +1,7 @@
 //! Java, and the private Python environment with PySpark under `target/`.
 
 use crate::say::Step;
+use doyen_tests::services::java_program;
 use doyen_tests::{Outcome, program, trouble};
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -17,7 +18,7 @@ const JAVA_MIN: u32 = 11;
 /// # Errors
 /// Java or Python is missing or too old, or pip fails: each with what to do.
 pub(crate) fn spark_python() -> Outcome<PathBuf> {
-    check_java(&java())?;
+    check_java(&java_program())?;
     let folder = program::target().join("pyspark-venv");
     let python = folder.join("bin/python");
     let marker = folder.join(".doyen-complete");
@@ -96,15 +97,6 @@ fn follow(step: &Step, mut command: Command, remedy: &str) -> Outcome<()> {
     Err(trouble(format!(
         "{name} ended with {status}; {remedy}\n{words}"
     )))
-}
-
-/// The Java that Spark would take: that of JAVA_HOME, else the one in PATH.
-fn java() -> PathBuf {
-    let home = std::env::var_os("JAVA_HOME").filter(|home| !home.is_empty());
-    home.map_or_else(
-        || PathBuf::from("java"),
-        |home| Path::new(&home).join("bin/java"),
-    )
 }
 
 fn check_java(java: &Path) -> Outcome<()> {

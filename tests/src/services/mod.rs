@@ -8,15 +8,20 @@ pub mod zookeeper;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-/// The Java that servers are started with: that of `JAVA_HOME`, else the one in `PATH`; `None` when
-/// it cannot be run.
+/// The Java that servers and Spark are started with: that of `JAVA_HOME`, else the one in `PATH`.
 #[must_use]
-pub fn java() -> Option<PathBuf> {
+pub fn java_program() -> PathBuf {
     let home = std::env::var_os("JAVA_HOME").filter(|home| !home.is_empty());
-    let java = home.map_or_else(
+    home.map_or_else(
         || PathBuf::from("java"),
         |home| PathBuf::from(home).join("bin/java"),
-    );
+    )
+}
+
+/// [`java_program`]; `None` when it cannot be run.
+#[must_use]
+pub fn java() -> Option<PathBuf> {
+    let java = java_program();
     let mut version = Command::new(&java);
     version.arg("-version").stdin(Stdio::null());
     let answer = version.stdout(Stdio::null()).stderr(Stdio::null()).status();
